@@ -1,0 +1,97 @@
+"""Typed, strict settings: the base class that every room's own settings derive from, and how files and flags fill them.
+
+A room declares its settings beside its code (`class ShotsSettings(Settings)`), each field documented by the string
+under it; `demix.recipe` puts the rooms' settings together. Unknown keys are errors that name the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message names the setting, what is wrong and the remedy."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, field docstrings kept as descriptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises `ConfigError` naming the file when it is absent, broken or not a mapping."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give --config an existing YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: the top level must be a mapping of settings, not {type(tree).__name__}")
+    return tree
+
+
+def parse_assignment(text: str) -> dict[str, Any]:
+    """`a.b=value` (the form of `--set`) as a nested mapping; the value is read as YAML, so `-50` is a number."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"--set {text}: expected key.path=value, for instance demixing.silence_db=-50")
+    try:
+        parsed: Any = yaml.safe_load(value) if value else ""
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text}: the value is not valid YAML: {error}") from error
+    for key in reversed(path.strip().split(".")):
+        parsed = {key: parsed}
+    return parsed
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings laid over one another, later ones winning key by key at every depth."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping) and isinstance(merged.get(key), dict):
+                merged[key] = merge(merged[key], value)
+            else:
+                merged[key] = merge(value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def validate(kind: type[S], tree: Mapping[str, Any]) -> S:
+    """`tree` as settings of `kind`; every problem is listed with its full path, unknown keys with the nearest name."""
+    try:
+        return kind.model_validate(tree)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(kind, problem)}" for problem in error.errors())
+        raise ConfigError(f"the configuration has {error.error_count()} problem(s):\n{problems}") from error
+
+
+def _explain(kind: type[Settings], problem: Any) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] != "extra_forbidden":
+        return f"{path}: {problem['msg']} (got {problem['input']!r})"
+    known = _keys_at(kind, problem["loc"][:-1])
+    near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
+    return f"{path}: no such setting; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}")
+
+
+def _keys_at(kind: type[Settings], path: Iterable[Any]) -> list[str]:
+    for part in path:
+        field = kind.model_fields.get(str(part))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, Settings)):
+            return []
+        kind = inner
+    return list(kind.model_fields)

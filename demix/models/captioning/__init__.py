@@ -1,0 +1,42 @@
+"""Role: put a clip into words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from demix.models.base import Judge
+from demix.records import Box
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a captioner is given: pictures, and what earlier stages know."""
+
+    clip_id: str
+    frames: np.ndarray
+    """uint8 RGB (frames, height, width, 3), evenly spaced over the clip."""
+    times: tuple[float, ...]
+    """Seconds of each frame from the clip's start."""
+    seconds: float
+    faces: tuple[tuple[Box, ...], ...]
+    """Faces on each frame, left to right, one per tracked person where tracked."""
+    persons: int
+    """How many persons to describe."""
+    speakers: int
+    audible: frozenset[str]
+    """Which of speech, effects, music are non-silent."""
+
+
+@dataclass(frozen=True)
+class Description:
+    persons: tuple[str, ...]
+    """Appearance of Person1, Person2, ... without a full stop."""
+    scene: str
+
+
+class Captioner(Judge, Protocol):
+    def describe(self, scenes: list[Scene]) -> list[Description]:
+        """One description per scene, in order."""

@@ -1,0 +1,15 @@
+"""Role: find the faces on a frame."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from demix.models.base import Judge
+from demix.records import Box
+
+
+class FaceDetector(Judge, Protocol):
+    def detect(self, frames: np.ndarray) -> list[list[Box]]:
+        """`frames` uint8 RGB (frames, height, width, 3); boxes in pixels with scores in 0..1, per frame."""

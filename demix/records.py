@@ -1,0 +1,333 @@
+"""What flows through the builder: sources, clips, and one frozen record per stage with every number it measured.
+
+Units: `*_pts` are integers on the source's own time line (seconds = pts * time_base), `*_seconds` are seconds from the
+clip's start, `*_db` are decibels relative to full scale, boxes are pixels of the clip's video. Rational numbers are
+strings such as `"1/12800"` (read them with `fractions.Fraction`), so that they survive every format exactly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from fractions import Fraction
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+"""Version of everything below; written into every parquet file and sample. Raised when a field changes its meaning."""
+
+CUT_VERSION = 1
+"""Part of a clip's identity: raised when the same span would yield other frames or samples."""
+
+Kind = Literal["talking_head", "cinematic", "web"]
+Subset = Literal["basic_face", "single_character", "multiple_characters", "sound_event", "visual_mood"]
+SUBSETS: tuple[Subset, ...] = ("basic_face", "single_character", "multiple_characters", "sound_event", "visual_mood")
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, strict, JSON in and out. `name` is its key in an item and its manifest column."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    name: ClassVar[str] = ""
+
+
+class Model(Record):
+    """Who judged: the model's registered name and the revision of its weights or algorithm."""
+
+    model: str
+    revision: str
+
+
+class Media(Record):
+    """One file in the work store."""
+
+    key: str
+    """Path below the work store's root; contains no file name of a stranger."""
+    bytes: int
+
+
+# --- subjects: what has an identity and is accounted for -------------------------------------------------------------
+
+
+class Candidate(Record):
+    """A file that somebody named, before anything is known of it."""
+
+    name: ClassVar[str] = "candidate"
+    id: str
+    """Hash of the uri."""
+    uri: str
+    kind: Kind
+    metadata: dict[str, str] = {}
+
+
+class Source(Record):
+    """A film, talking head or web video whose content is known. Two files of the same bytes are one source."""
+
+    name: ClassVar[str] = "source"
+    id: str
+    """First 16 hex digits of the content's sha256."""
+    uri: str
+    kind: Kind
+    metadata: dict[str, str] = {}
+
+
+class Clip(Record):
+    """A span of one source, half open: [start_pts, end_pts) of the chosen video stream."""
+
+    name: ClassVar[str] = "clip"
+    id: str
+    source_id: str
+    uri: str
+    kind: Kind
+    ordinal: int
+    """0 for the source's first clip."""
+    start_pts: int
+    end_pts: int
+    time_base: str
+
+    @property
+    def start(self) -> Fraction:
+        """Seconds on the source's time line (which need not start at 0)."""
+        return self.start_pts * Fraction(self.time_base)
+
+    @property
+    def end(self) -> Fraction:
+        return self.end_pts * Fraction(self.time_base)
+
+    @property
+    def seconds(self) -> Fraction:
+        return self.end - self.start
+
+
+def clip_id(source_id: str, start_pts: int, end_pts: int, cut_version: int = CUT_VERSION) -> str:
+    """16 hex digits that depend on what the clip is, not on where its file lies. Holds no dot (WebDataset splits there)."""
+    text = f"{source_id}:{start_pts}:{end_pts}:{cut_version}"
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+# --- source records --------------------------------------------------------------------------------------------------
+
+
+class VideoStream(Record):
+    index: int
+    codec: str
+    width: int
+    """As displayed, after rotation."""
+    height: int
+    rotation: int
+    """Degrees clockwise that a player turns the picture: 0, 90, 180 or 270."""
+    pixel_format: str
+    time_base: str
+    start_pts: int
+    """pts of the first frame shown."""
+    end_pts: int
+    """pts just after the last frame."""
+    average_rate: str
+    frames: int
+    variable_rate: bool
+
+
+class AudioStream(Record):
+    index: int
+    codec: str
+    sample_rate: int
+    channels: int
+    layout: str
+    time_base: str
+    start_pts: int
+    end_pts: int
+
+
+class Probe(Record):
+    """What a source is, read from its packets rather than its header or its name."""
+
+    name: ClassVar[str] = "probe"
+    sha256: str
+    bytes: int
+    container: str
+    seconds: float
+    video: VideoStream
+    audio: AudioStream | None
+    streams: int
+    """Streams of every kind in the file, chosen or not."""
+
+
+class Shot(Record):
+    """One single-shot span after trimming, half open in pts of the video stream."""
+
+    start_pts: int
+    end_pts: int
+    begins: Literal["start", "cut", "gradual", "split"]
+    ends: Literal["end", "cut", "gradual", "split"]
+
+
+class Shots(Model):
+    name: ClassVar[str] = "shots"
+    shots: tuple[Shot, ...]
+    frames: int
+    cuts: tuple[int, ...]
+    """0-based index, in display order, of the first frame of each new shot (hard cuts)."""
+    graduals: tuple[tuple[int, int], ...]
+    """[first, last] frame index of each fade or dissolve."""
+
+
+# --- clip records ----------------------------------------------------------------------------------------------------
+
+
+class ClipMedia(Record):
+    """The clip as a file of its own: H.264 video at a fixed rate with AAC audio, and the exact PCM of the mix."""
+
+    name: ClassVar[str] = "clip_media"
+    video: Media
+    mix: Media
+    """FLAC; every later audio track has its rate, channels and exact sample count."""
+    width: int
+    height: int
+    fps: str
+    frames: int
+    sample_rate: int
+    channels: int
+    samples: int
+
+
+class AudioQuality(Model):
+    name: ClassVar[str] = "audio_quality"
+    scores: dict[str, float]
+    """What the scorer measured, e.g. bandwidth_hz, noise_floor_db, loudness_lufs, clipped_share, silent_share."""
+
+
+class Distance(Record):
+    """L1 distance between two tracks at one rate and band; see `demix.stages.demixing.l1_distance`."""
+
+    raw: float
+    """mean|a-b| / mean|mix|"""
+    normalised: float
+    """The same after the second track's gain was matched to the first."""
+
+
+class Demixing(Record):
+    """Both demixers' answers about one clip, measured; nothing is decided here."""
+
+    name: ClassVar[str] = "demixing"
+    three: Model
+    two: Model
+    speech: Media
+    effects: Media
+    music: Media
+    levels_db: dict[str, float]
+    """RMS over the whole clip in dBFS, floor -120: mix, speech, effects, music (three), two_speech, two_others (two)."""
+    distances: dict[str, Distance]
+    """Always all three: speech, others_effects, others_music."""
+    residual_db: float
+    """Level of mix - (speech + effects + music)."""
+    gain_db: float
+    """Applied to all three stems alike so that none clips; 0 as a rule."""
+    confidence: dict[str, float]
+    """0..1, how sure the three-stem demixer is of speech, effects, music being told apart; 0 means "cannot know"."""
+
+
+class DemixCheck(Record):
+    """What the dual-demixing comparison decided."""
+
+    name: ClassVar[str] = "demix_check"
+    silent: tuple[str, ...]
+    """Tracks among speech, effects, music below the silence threshold."""
+    compared: tuple[str, ...]
+    """Pairs of `Demixing.distances` that the paper's rule allows to compare."""
+
+
+class Box(Record):
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    score: float
+
+
+class FaceTrack(Record):
+    """One face through time; `boxes[i]` is at clip frame `frames[i]` (already interpolated between detections)."""
+
+    frames: tuple[int, ...]
+    boxes: tuple[Box, ...]
+    detections: int
+
+
+class Persons(Record):
+    """Who can be seen."""
+
+    name: ClassVar[str] = "persons"
+    persons: Model
+    faces: Model
+    frames: tuple[int, ...]
+    """Clip frames on which persons were looked for."""
+    boxes: tuple[tuple[Box, ...], ...]
+    """Persons on each of them."""
+    tracks: tuple[FaceTrack, ...]
+    count: int
+    """Persons visible at once, robustly (see the stage)."""
+    visible_share: float
+    """Share of the sampled frames with at least one person or face."""
+
+
+class Turn(Record):
+    start_seconds: float
+    end_seconds: float
+    speaker: int
+
+
+class Diarization(Model):
+    """Who speaks when, by ear."""
+
+    name: ClassVar[str] = "diarization"
+    turns: tuple[Turn, ...]
+    speakers: int
+    speech_seconds: float
+    confidence: float
+
+
+class TrackActivity(Record):
+    """Activity of `Persons.tracks[track]`: one score per frame of the track, above 0 means "speaks"."""
+
+    track: int
+    scores: tuple[float, ...]
+    decidable: bool
+
+
+class ActiveSpeaker(Model):
+    name: ClassVar[str] = "active_speaker"
+    tracks: tuple[TrackActivity, ...]
+
+
+class VoiceOver(Record):
+    """Speech heard against people seen."""
+
+    name: ClassVar[str] = "voice_over"
+    verdict: Literal["on_screen", "no_speech", "voice_over", "undecidable"]
+    speech_seconds: float
+    person_covered_share: float
+    """Share of the speech time during which a person is visible."""
+    speaker_covered_share: float
+    """Share of the speech time during which an active speaker is visible."""
+
+
+class Caption(Model):
+    name: ClassVar[str] = "caption"
+    persons: tuple[str, ...]
+    speaking: tuple[int, ...]
+    """Indices into `persons`, 0-based."""
+    scene: str
+    text: str
+
+
+class Subsets(Record):
+    name: ClassVar[str] = "subsets"
+    subsets: tuple[Subset, ...]
+    """In the order of `SUBSETS`."""
+    visible_persons: int
+    speakers: int
+    humans: int
+    """The one of the two that the setting chose."""
+
+    @property
+    def signature(self) -> str:
+        return "+".join(self.subsets)

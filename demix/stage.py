@@ -1,0 +1,158 @@
+"""The contract between the engine and the stages: what a stage is given, what it must answer.
+
+A stage knows no Ray, no ledger, no retries: it gets items, measures or judges them, and answers one outcome each, in
+the same order. The engine checks that, so an answer can never reach the wrong clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar
+
+from demix.config import Settings
+from demix.records import Candidate, Clip, Record, Source
+from demix.store import Store
+
+R = TypeVar("R", bound=Record)
+Subject = Candidate | Source | Clip
+
+
+@dataclass(frozen=True)
+class Item:
+    """A subject with all records that earlier stages added; `item[Demixing]` is the record of that type."""
+
+    subject: Subject
+    records: Mapping[str, Record] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return self.subject.id
+
+    @property
+    def clip(self) -> Clip:
+        if not isinstance(self.subject, Clip):
+            raise TypeError(f"{self.id} is a {self.subject.name}, not a clip")
+        return self.subject
+
+    def __getitem__(self, kind: type[R]) -> R:
+        record = self.records[kind.name]
+        if not isinstance(record, kind):
+            raise TypeError(f"{self.id}: the record {kind.name!r} is a {type(record).__name__}")
+        return record
+
+    def __contains__(self, kind: type[Record]) -> bool:
+        return kind.name in self.records
+
+    def with_record(self, record: Record | None) -> Item:
+        return self if record is None else Item(self.subject, {**self.records, record.name: record})
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The item goes on; `record` holds what was measured (None for a stage that only judges)."""
+
+    record: Record | None = None
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """The item ends here, by rule: `reason` is one of the stage's declared reasons, `evidence` the numbers behind it."""
+
+    reason: str
+    evidence: Mapping[str, float | int | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The item could not be judged. Retryable failures are tried again; what still fails is quarantined."""
+
+    error: str
+    """Class name of the error."""
+    message: str
+    detail: str = ""
+    """Traceback, or the tail of a child's stderr."""
+    retryable: bool = False
+
+
+Outcome = Kept | Dropped | Failed
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one worker of a stage occupies. Neighbouring stages with equal resources share a worker."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    pool: str = "default"
+    """Stages of different pools never share a worker: for models that do not fit side by side."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the engine lends an open stage."""
+
+    store: Store
+    fingerprint: str
+    threads: int = 1
+
+    def key(self, item: Item, name: str) -> str:
+        """Work-store key for a file that this stage, with these settings, makes for this item."""
+        return f"media/{item.id[:2]}/{item.id}/{self.fingerprint[:12]}/{name}"
+
+
+class Stage(ABC):
+    """One step. Subclasses declare the class attributes, take their settings in `__init__`, and are cheap to construct
+    and to pickle: models are loaded in `open`, once per worker."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Raised when the same input and settings would give another answer."""
+    needs: ClassVar[tuple[type[Record], ...]] = ()
+    adds: ClassVar[type[Record] | None] = None
+    reasons: ClassVar[tuple[str, ...]] = ()
+    """Every reason for which this stage may drop."""
+    resources: Resources = Resources()
+    batch_size: int = 1
+    timeout_seconds: float = 600.0
+    """For one item; a batch may take this long for each of its items."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+
+    def revision(self) -> str:
+        """Name and revision of the models inside, without loading them; part of the fingerprint."""
+        return ""
+
+    def media(self, record: Record) -> tuple[str, ...]:
+        """Work-store keys of the files behind a record that this stage added."""
+        return ()
+
+    def open(self, context: Context) -> None:
+        """Called once per worker before the first `run`."""
+        self.context = context
+
+    @abstractmethod
+    def run(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        """One outcome per item, in order. May raise: the engine then tries the items one by one."""
+
+    def close(self) -> None:  # noqa: B027  (most stages hold nothing)
+        """Called once per worker after the last `run`."""
+
+
+def fingerprint(stage: Stage, upstream: Mapping[str, str]) -> str:
+    """32 hex digits over everything an answer of `stage` depends on.
+
+    `upstream` maps the names of earlier stages' records to their fingerprints; only those that the stage needs count.
+    """
+    parts = {
+        "name": stage.name,
+        "version": stage.version,
+        "settings": stage.settings.model_dump(mode="json"),
+        "revision": stage.revision(),
+        "needs": {kind.name: upstream[kind.name] for kind in stage.needs},
+    }
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,127 @@
+"""The work store: where media and ledgers live between stages. One folder that every node reaches, local or fsspec.
+
+Every write is aside, synced, then renamed (on an object store: uploaded whole), so that a key either does not exist or
+is complete, whatever dies when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+
+import fsspec
+
+
+def is_local(uri: str) -> bool:
+    """Whether a path or URI names this machine's file system (NFS mounts included)."""
+    return "://" not in uri or uri.startswith("file://")
+
+
+def sync_directory(folder: Path) -> None:
+    """Makes a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path` to write to; on success it is synced and renamed, on an exception removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: ffmpeg and soundfile choose the format by it.
+    aside = path.with_name(f".{uuid.uuid4().hex}.tmp{path.suffix}")
+    try:
+        yield aside
+        with open(aside, "rb+") as written:
+            os.fsync(written.fileno())
+        os.replace(aside, path)
+        sync_directory(path.parent)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+class Store:
+    """Files below one root, addressed by relative keys such as `media/ab/abcd/0123/mix.flac`."""
+
+    def __init__(self, root: str | os.PathLike[str]):
+        root = os.fspath(root)
+        self.remote = not is_local(root)
+        self.root = root.rstrip("/") if self.remote else str(Path(root.removeprefix("file://")).absolute())
+
+    def __repr__(self) -> str:
+        return f"Store({self.root!r})"
+
+    @contextmanager
+    def write(self, key: str) -> Iterator[Path]:
+        """Yields a local path to write `key` to; the key appears whole when the block ends, or not at all."""
+        if not self.remote:
+            with atomic(Path(self._address(key))) as path:
+                yield path
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / PurePosixPath(key).name
+            yield path
+            self._filesystem.put_file(str(path), self._address(key))
+
+    def local(self, key: str) -> Path:
+        """A local path to read `key` from; a remote key is fetched once per machine. Raises FileNotFoundError."""
+        if not self.remote:
+            path = Path(self._address(key))
+            if not path.exists():
+                raise FileNotFoundError(f"{path}: not in the work store")
+            return path
+        cached = self._cache / key
+        if not cached.exists():
+            with atomic(cached) as aside:
+                self._filesystem.get_file(self._address(key), str(aside))
+        return cached
+
+    def exists(self, key: str) -> bool:
+        return os.path.exists(self._address(key)) if not self.remote else self._filesystem.exists(self._address(key))
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """All keys below a folder, sorted; unfinished writes are not keys."""
+        address = self._address(prefix) if prefix else self.root
+        if self.remote:
+            found = (str(name) for name in self._filesystem.find(address))
+            start = len(self._filesystem._strip_protocol(self.root)) + 1
+            return sorted(name[start:] for name in found)
+        files = (path for path in Path(address).rglob("*") if path.is_file())
+        return sorted(path.relative_to(self.root).as_posix() for path in files if not path.name.startswith("."))
+
+    def remove(self, key: str) -> None:
+        """Removes a key or a whole folder of keys; absent ones are no error."""
+        if self.remote:
+            with suppress(FileNotFoundError):
+                self._filesystem.rm(self._address(key), recursive=True)
+            shutil.rmtree(self._cache / key, ignore_errors=True)
+            (self._cache / key).unlink(missing_ok=True)
+            return
+        path = Path(self._address(key))
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def _address(self, key: str) -> str:
+        parts = PurePosixPath(key).parts
+        if PurePosixPath(key).is_absolute() or ".." in parts:
+            raise ValueError(f"{key!r}: a key must stay below the store")
+        return f"{self.root}/{key}"
+
+    @property
+    def _filesystem(self) -> fsspec.AbstractFileSystem:
+        return fsspec.core.url_to_fs(self.root)[0]
+
+    @property
+    def _cache(self) -> Path:
+        name = hashlib.blake2b(self.root.encode(), digest_size=8).hexdigest()
+        return Path(tempfile.gettempdir()) / f"demix-cache-{os.getuid()}" / name
