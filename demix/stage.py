@@ -131,6 +131,10 @@ class Stage(ABC):
         """Work-store keys of the files behind a record that this stage added."""
         return ()
 
+    def inputs(self, item: Item) -> tuple[str, ...] | None:
+        """Work-store keys that `run` is going to read for this item; None: all media of the needed records."""
+        return None
+
     def open(self, context: Context) -> None:
         """Called once per worker before the first `run`."""
         self.context = context

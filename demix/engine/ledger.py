@@ -1,0 +1,164 @@
+"""The ledger: what every stage answered about every item, kept so that nothing is ever judged twice.
+
+One row per (item, stage, fingerprint). Workers append small immutable parts (`ledger/parts/*.parquet`, written aside,
+synced, renamed); at the start and the end of a phase the driver merges them into one file per stage and fingerprint,
+sorted by item, so that a batch of items is found by reading a few row groups. A crash between any two steps leaves rows
+twice at worst, and reading takes the better of two equal keys, so nothing is lost or doubled.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from demix.records import Record
+from demix.stage import Dropped, Failed, Kept, Outcome
+from demix.store import Store
+
+Status = Literal["kept", "dropped", "failed"]
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("stage", pa.string()),
+        ("fingerprint", pa.string()),
+        ("status", pa.string()),
+        ("body", pa.string()),
+        ("attempts", pa.int32()),
+        ("seconds", pa.float64()),
+    ]
+)
+_PARTS = "ledger/parts"
+_ROW_GROUP = 1024
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One stage's answer about one item. `seconds` is the work it took, not part of the answer."""
+
+    id: str
+    stage: str
+    fingerprint: str
+    status: Status
+    body: str
+    """JSON: the record (kept), reason and evidence (dropped), or error, message and detail (failed)."""
+    attempts: int = 1
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, item: str, stage: str, fingerprint: str, outcome: Outcome, attempts: int, seconds: float) -> Entry:
+        match outcome:
+            case Kept(record):
+                status: Status = "kept"
+                body = "null" if record is None else record.model_dump_json()
+            case Dropped(reason, evidence):
+                status, body = "dropped", json.dumps({"reason": reason, "evidence": dict(evidence)}, sort_keys=True)
+            case Failed(error, message, detail):
+                status, body = "failed", json.dumps({"error": error, "message": message, "detail": detail})
+        return cls(item, stage, fingerprint, status, body, attempts, seconds)
+
+    def record(self, kind: type[Record] | None) -> Record | None:
+        """The record that a kept entry holds."""
+        return None if kind is None else kind.model_validate_json(self.body)
+
+
+class Ledger:
+    """All entries of one build, in its work store."""
+
+    def __init__(self, store: Store):
+        self.store = store
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Adds entries as one new part: durable when this returns."""
+        if entries:
+            table = pa.Table.from_pylist([vars(entry) for entry in entries], schema=SCHEMA)
+            with self.store.write(f"{_PARTS}/{uuid.uuid4().hex}.parquet") as path:
+                pq.write_table(table, path)
+
+    def compact(self) -> None:
+        """Merges all parts into the sorted files. Only the driver calls this, while no worker runs."""
+        parts = self.store.keys(_PARTS)
+        if not parts:
+            return
+        fresh = pa.concat_tables([pq.read_table(self.store.local(key), schema=SCHEMA) for key in parts])
+        keys = fresh.select(["stage", "fingerprint"]).group_by(["stage", "fingerprint"]).aggregate([])
+        for key in keys.to_pylist():
+            mine = (pc.field("stage") == key["stage"]) & (pc.field("fingerprint") == key["fingerprint"])
+            self._merge(self._file(key["stage"], key["fingerprint"]), fresh.filter(mine))
+        for part in parts:
+            self.store.remove(part)
+
+    def find(self, stage: str, fingerprint: str, ids: Sequence[str], *, fresh: bool = False) -> dict[str, Entry]:
+        """Entries of one stage for some items. `fresh` also reads parts not merged yet (slow, for crash recovery)."""
+        found: dict[str, Entry] = {}
+        wanted = (pc.field("stage") == stage) & (pc.field("fingerprint") == fingerprint)
+        files = [self._file(stage, fingerprint), *(self.store.keys(_PARTS) if fresh else ())]
+        for key in files:
+            for row in self._read(key, ids, wanted).to_pylist():
+                entry = Entry(**row)
+                if entry.id not in found or _better(entry, found[entry.id]):
+                    found[entry.id] = entry
+        return found
+
+    def statuses(self, stage: str, fingerprint: str, ids: Sequence[str]) -> dict[str, Status]:
+        """Only the statuses, from the merged files: cheap enough to ask for every item of a large build."""
+        table = self._read(self._file(stage, fingerprint), ids, None, columns=["id", "status"])
+        return dict(zip(table["id"].to_pylist(), table["status"].to_pylist(), strict=True))
+
+    def totals(self, stage: str, fingerprint: str) -> tuple[int, float]:
+        """(entries, seconds of work) of one stage."""
+        key = self._file(stage, fingerprint)
+        if not self.store.exists(key):
+            return 0, 0.0
+        seconds = pq.read_table(self.store.local(key), columns=["seconds"])["seconds"]
+        return len(seconds), float(pc.sum(seconds).as_py() or 0.0)
+
+    def _merge(self, key: str, fresh: pa.Table) -> None:
+        """Bucket by bucket (first hex digit of the id), so that memory stays a sixteenth of a stage's answers."""
+        with self.store.write(key) as path, pq.ParquetWriter(path, SCHEMA) as writer:
+            old = pq.ParquetFile(self.store.local(key)) if self.store.exists(key) else None
+            for digit in "0123456789abcdef":
+                tables = [fresh.filter(pc.starts_with(fresh["id"], digit))]
+                if old is not None:
+                    mine = (pc.field("id") >= digit) & (pc.field("id") < chr(ord(digit) + 1))
+                    tables.append(pq.read_table(self.store.local(key), filters=mine, schema=SCHEMA))
+                table = _deduplicate(pa.concat_tables(tables))
+                if len(table):
+                    writer.write_table(table, row_group_size=_ROW_GROUP)
+
+    def _read(
+        self, key: str, ids: Sequence[str], condition: pc.Expression | None, columns: list[str] | None = None
+    ) -> pa.Table:
+        if not ids or not self.store.exists(key):
+            return SCHEMA.empty_table()
+        # The range lets whole row groups be skipped: files are sorted by id, and so are batches.
+        chosen = (pc.field("id") >= min(ids)) & (pc.field("id") <= max(ids)) & pc.field("id").isin(list(ids))
+        chosen = chosen if condition is None else chosen & condition
+        return pq.read_table(self.store.local(key), columns=columns, filters=chosen)
+
+    def _file(self, stage: str, fingerprint: str) -> str:
+        return f"ledger/{stage}-{fingerprint}.parquet"
+
+
+def _better(new: Entry, old: Entry) -> bool:
+    """An answer beats a failure; of two failures the one after more attempts counts."""
+    if (new.status == "failed") != (old.status == "failed"):
+        return old.status == "failed"
+    return new.attempts > old.attempts
+
+
+def _deduplicate(table: pa.Table) -> pa.Table:
+    best: dict[str, Entry] = {}
+    rows: Iterable[dict] = table.to_pylist()
+    for row in rows:
+        entry = Entry(**row)
+        if entry.id not in best or _better(entry, best[entry.id]):
+            best[entry.id] = entry
+    return pa.Table.from_pylist([vars(best[key]) for key in sorted(best)], schema=SCHEMA)

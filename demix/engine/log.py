@@ -1,0 +1,64 @@
+"""Structured logs: one JSON object a line, with the ids of the source and the clip it is about.
+
+log = get_logger("engine.worker")
+log.info("stage_failed", extra=event(stage="demixing", item=clip.id, error="MediaError"))
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_ROOT = "demix"
+
+
+def get_logger(name: str) -> logging.Logger:
+    return logging.getLogger(f"{_ROOT}.{name}")
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    """Fields of one event, in the form that `logging`'s `extra` takes."""
+    return {"fields": fields}
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one line of JSON; line breaks in messages are escaped by it, so a line is an event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            "logger": record.name,
+            "pid": record.process,
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def configure(folder: Path | None, level: str = "INFO") -> None:
+    """Sends this process's events to `folder/<host>-<pid>.jsonl`; warnings go to stderr as well. Repeatable."""
+    root = logging.getLogger(_ROOT)
+    root.setLevel(level)
+    root.propagate = False
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    if folder is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = logging.FileHandler(folder / f"{socket.gethostname()}-{os.getpid()}.jsonl", encoding="utf-8", delay=True)
+    lines.setFormatter(JsonLines())
+    root.addHandler(lines)
+    warnings = logging.StreamHandler(sys.stderr)
+    warnings.setLevel(logging.ERROR)
+    warnings.setFormatter(JsonLines())
+    root.addHandler(warnings)

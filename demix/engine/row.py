@@ -1,0 +1,73 @@
+"""What travels between workers: an item as a light row of strings, which Arrow holds as it is.
+
+Records stay JSON on the way, and are read only by the worker that needs them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from demix.records import Candidate, Clip, Record, Source
+from demix.stage import Item, Subject
+
+SUBJECTS: dict[str, type[Subject]] = {kind.name: kind for kind in (Candidate, Source, Clip)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """An item on its way through a phase. `state` is going, kept, dropped or failed; `stage` where it ended."""
+
+    id: str
+    kind: str
+    subject: str
+    records: Mapping[str, str] = field(default_factory=dict)
+    state: str = "going"
+    stage: str = ""
+
+    @classmethod
+    def of(cls, subject: Subject, records: Mapping[str, Record] | None = None) -> Row:
+        bodies = {name: record.model_dump_json() for name, record in (records or {}).items()}
+        return cls(subject.id, subject.name, subject.model_dump_json(), bodies)
+
+    def parse_subject(self) -> Subject:
+        return SUBJECTS[self.kind].model_validate_json(self.subject)
+
+    def item(self, kinds: Mapping[str, type[Record]]) -> Item:
+        """The row as a stage sees it; `kinds` names the type of every record that the row may hold."""
+        records = {name: kinds[name].model_validate_json(body) for name, body in self.records.items()}
+        return Item(self.parse_subject(), records)
+
+    def with_record(self, record: Record | None) -> Row:
+        if record is None:
+            return self
+        return replace(self, records={**self.records, record.name: record.model_dump_json()})
+
+    def ended(self, state: str, stage: str) -> Row:
+        return replace(self, state=state, stage=stage)
+
+    def light(self) -> Row:
+        """Without the records, for the way back to the driver."""
+        return replace(self, records={})
+
+
+def to_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Rows as columns of strings."""
+    return {
+        "id": [row.id for row in rows],
+        "kind": [row.kind for row in rows],
+        "subject": [row.subject for row in rows],
+        "records": [json.dumps(dict(row.records)) for row in rows],
+        "state": [row.state for row in rows],
+        "stage": [row.stage for row in rows],
+    }
+
+
+def from_columns(columns: Mapping[str, Sequence[Any]]) -> list[Row]:
+    names = ("id", "kind", "subject", "records", "state", "stage")
+    rows = zip(*(columns[name] for name in names), strict=True)
+    return [
+        Row(id_, kind, subject, json.loads(records), state, stage) for id_, kind, subject, records, state, stage in rows
+    ]

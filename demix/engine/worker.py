@@ -1,0 +1,214 @@
+"""A worker: a chain of neighbouring stages in one process, fed with rows, answering rows, writing the ledger.
+
+It knows nothing of how it is run: the sequential runner calls it in this process, the Ray runner in an actor.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from demix.engine import log
+from demix.engine.attempt import Answer, Overdue, failure, run_batch
+from demix.engine.claims import Claims
+from demix.engine.ledger import Entry, Ledger
+from demix.engine.row import Row
+from demix.records import Record
+from demix.stage import Context, Failed, Item, Kept, Stage
+from demix.store import Store
+
+_FLUSH_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage with the fingerprint that its answers are kept under."""
+
+    stage: Stage
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class WorkerSpec:
+    """All that a worker needs to know; small and picklable."""
+
+    steps: tuple[Step, ...]
+    phase: tuple[Step, ...]
+    """Every step of the phase: media that went missing are made again by the step that made them."""
+    kinds: Mapping[str, type[Record]]
+    store: str
+    max_attempts: int = 3
+    threads: int = 1
+    retry_failed: bool = False
+    may_exit: bool = False
+    """Whether a hung stage may take the process with it (somebody restarts it), or only its thread is given up."""
+
+
+class Worker:
+    """Call it with rows; it answers the same rows, further on."""
+
+    def __init__(self, spec: WorkerSpec):
+        self.spec = spec
+        self.store = Store(spec.store)
+        self.ledger = Ledger(self.store)
+        self.claims = Claims(self.store)
+        self.log = log.get_logger("engine.worker")
+        self._opened: dict[str, Stage] = {}
+        self._unwritten: list[Entry] = []
+        self._written_at = time.monotonic()
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        going = {row.id: row for row in rows if row.state == "going"}
+        after_death = {step.stage.name: self.claims.deaths(step.stage.name, list(going)) for step in self.spec.steps}
+        for step in self.spec.steps:
+            ids = [key for key, row in going.items() if row.state == "going"]
+            if ids:
+                deaths = after_death[step.stage.name]
+                prior = self.ledger.find(step.stage.name, step.fingerprint, ids, fresh=bool(deaths))
+                self._advance(step, ids, going, prior, deaths)
+        self._flush()
+        return [going.get(row.id, row) for row in rows]
+
+    def close(self) -> None:
+        for stage in self._opened.values():
+            stage.close()
+        self._opened.clear()
+
+    def _advance(
+        self, step: Step, ids: list[str], rows: dict[str, Row], prior: dict[str, Entry], deaths: Mapping[str, int]
+    ) -> None:
+        """Takes the rows through one step: known answers from the ledger, the others by running the stage."""
+        unknown = []
+        for key in ids:
+            entry = prior.get(key)
+            if entry is None or (entry.status == "failed" and self.spec.retry_failed and not deaths):
+                unknown.append(key)
+            else:
+                rows[key] = self._apply(step, rows[key], entry)
+        size = 1 if deaths else max(1, step.stage.batch_size)
+        for start in range(0, len(unknown), size):
+            items = [rows[key].item(self.spec.kinds) for key in unknown[start : start + size]]
+            for item, answer in zip(items, self._run(step, items, deaths), strict=True):
+                entry = Entry.of(
+                    item.id, step.stage.name, step.fingerprint, answer.outcome, answer.attempts, answer.seconds
+                )
+                self._write(entry)
+                rows[item.id] = self._apply(step, rows[item.id], entry)
+
+    def _apply(self, step: Step, row: Row, entry: Entry) -> Row:
+        if entry.status != "kept":
+            return row.ended(entry.status, step.stage.name)
+        return row.with_record(entry.record(step.stage.adds))
+
+    def _run(self, step: Step, items: list[Item], deaths: Mapping[str, int]) -> list[Answer]:
+        """Answers of one stage for a batch. Items that keep killing their worker are not run again."""
+        if len(items) == 1 and deaths.get(items[0].id, 0) >= self.spec.max_attempts:
+            killed = Failed(
+                "WorkerDied",
+                f"the worker died {deaths[items[0].id]} times while running {step.stage.name} on this item alone",
+            )
+            return [Answer(killed, deaths[items[0].id], 0.0)]
+        with self.claims.held(step.stage.name, [item.id for item in items]):
+            ready = [item for item in items if self._restore_media(step, item)]
+            try:
+                answered = run_batch(self._open(step), ready, max_attempts=self.spec.max_attempts) if ready else []
+            except Overdue as error:
+                answered = self._give_up(step, ready, deaths, error)
+        known = dict(zip((item.id for item in ready), answered, strict=True))
+        lost = Failed("MediaLost", "a file that an earlier stage made is gone and could not be made again; see the log")
+        answers = [known.get(item.id, Answer(lost, 1, 0.0)) for item in items]
+        for item, answer in zip(items, answers, strict=True):
+            if isinstance(answer.outcome, Failed):
+                self._log_failure(step, item, answer)
+        return answers
+
+    def _give_up(self, step: Step, items: list[Item], deaths: Mapping[str, int], error: Overdue) -> list[Answer]:
+        if len(items) == 1:
+            answer = Answer(failure(error), 1, step.stage.timeout_seconds)
+            if self.spec.may_exit:
+                self._log_failure(step, items[0], answer)
+                self._write(Entry.of(items[0].id, step.stage.name, step.fingerprint, answer.outcome, 1, answer.seconds))
+                self._exit()
+            self._opened.pop(step.stage.name, None)  # a thread hangs in it; whoever comes next gets a fresh one
+            return [answer]
+        if self.spec.may_exit:
+            self._exit()
+        self._opened.pop(step.stage.name, None)
+        return [self._run(step, [item], deaths)[0] for item in items]
+
+    def _exit(self) -> NoReturn:
+        """Ends the process around a hung thread. The claim stays behind, so the batch is next tried item by item."""
+        self._flush()
+        self.log.error("worker_exits", extra=log.event(reason="a stage hangs"))
+        os._exit(70)
+
+    def _restore_media(self, step: Step, item: Item) -> bool:
+        """Makes again what an earlier stage made and a purge removed, if this stage is going to read it.
+
+        False when that failed: the item cannot be run.
+        """
+        for key in self._inputs(step.stage, item):
+            if self.store.exists(key):
+                continue
+            maker = next(maker for maker in self.spec.phase if key in _media(maker.stage, item))
+            if not self._restore_media(maker, item):
+                return False
+            answer = run_batch(self._open(maker), [item], max_attempts=self.spec.max_attempts)[0]
+            if not isinstance(answer.outcome, Kept):
+                self._log_failure(maker, item, answer)
+                return False
+            self.log.info("media_restored", extra=log.event(stage=maker.stage.name, item=item.id, key=key))
+        return True
+
+    def _inputs(self, stage: Stage, item: Item) -> Iterator[str]:
+        declared = stage.inputs(item)
+        if declared is not None:
+            yield from declared
+            return
+        for maker in self.spec.phase:
+            if maker.stage.adds in stage.needs:
+                yield from _media(maker.stage, item)
+
+    def _open(self, step: Step) -> Stage:
+        stage = self._opened.get(step.stage.name)
+        if stage is None:
+            started = time.perf_counter()
+            stage = step.stage
+            stage.open(Context(self.store, step.fingerprint, self.spec.threads))
+            self._opened[stage.name] = stage
+            seconds = round(time.perf_counter() - started, 3)
+            self.log.info("stage_opened", extra=log.event(stage=stage.name, seconds=seconds))
+        return stage
+
+    def _write(self, entry: Entry) -> None:
+        self._unwritten.append(entry)
+        if time.monotonic() - self._written_at > _FLUSH_SECONDS:
+            self._flush()
+
+    def _flush(self) -> None:
+        self.ledger.append(self._unwritten)
+        self._unwritten = []
+        self._written_at = time.monotonic()
+
+    def _log_failure(self, step: Step, item: Item, answer: Answer) -> None:
+        fields = {"stage": step.stage.name, "item": item.id, "source": getattr(item.subject, "source_id", item.id)}
+        self.log.warning("item_failed", extra=log.event(**fields, attempts=answer.attempts, why=str(answer.outcome)))
+
+
+def _media(stage: Stage, item: Item) -> tuple[str, ...]:
+    """Keys of the files that a stage made for an item."""
+    return stage.media(item[stage.adds]) if stage.adds is not None and stage.adds in item else ()
+
+
+def groups(steps: Sequence[Step]) -> list[tuple[Step, ...]]:
+    """Neighbouring steps with equal resources, which share a worker."""
+    grouped: list[tuple[Step, ...]] = []
+    for step in steps:
+        if grouped and grouped[-1][0].stage.resources == step.stage.resources:
+            grouped[-1] = (*grouped[-1], step)
+        else:
+            grouped.append((step,))
+    return grouped
