@@ -1,0 +1,79 @@
+"""Opens a stranger's file with libav so that no other file, and no network, can be reached through it.
+
+Runs inside the sandbox's child. The file is handed to libav as an open descriptor under the protocol white-list `fd`:
+playlists, concat lists, external references and side files have no protocol left to open anything with, and the
+file's name never reaches a demuxer.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import av
+import av.logging
+from av.container import InputContainer
+
+from demix.media.errors import MediaError
+from demix.media.limits import MediaLimits
+
+FILM_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,kux,mpeg,mpegts,asf,asf_o,ogg,mxf,nut,wtv,rm,dv,gxf,ivf,"
+    "amv,nsv,lxf"
+)
+"""Demuxers that strangers' files may use: containers of moving pictures with time stamps. Everything else is refused:
+playlists and lists that name other files (hls, dash, concat, imf, ...), pictures, subtitles, raw streams."""
+
+AUDIO_FORMATS = (
+    "aac,ac3,aiff,amr,ape,au,caf,dsf,dts,eac3,flac,latm,loas,mp3,mpc,mpc8,opus,spx,tak,truehd,tta,voc,w64,wav,wv,xwma"
+)
+"""Formats that hold sound only: known, so that the reason can say so, but never opened."""
+
+_SURE = 25
+"""libav's probe score (0..100) from which a format counts as recognised; text and noise stay below."""
+
+
+_PROBED = re.compile(r"Format (\S+) (?:probed with size=\d+ and|detected only with low) score(?: of |=)(\d+)")
+
+
+@contextmanager
+def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
+    """The file at `path` as an opened libav container; libav's errors go to stderr, which the parent keeps.
+
+    Raises `MediaError`: `not_media`, `no_video`, `truncated` (recognised, but its header or index cannot be read).
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    options = {
+        "fd": str(descriptor),
+        "protocol_whitelist": "fd",
+        "format_whitelist": FILM_FORMATS,
+        "max_streams": str(limits.max_streams),
+    }
+    try:
+        # Which format libav recognised is told in its log only.
+        av.logging.set_level(av.logging.DEBUG)
+        with av.logging.Capture() as lines:
+            try:
+                container = av.open("fd:", options=options, metadata_errors="replace")
+            except av.FFmpegError as error:
+                raise _refusal(error, [line for _, _, line in lines]) from error
+        av.logging.set_level(av.logging.ERROR)
+        av.logging.restore_default_callback()
+        with container:
+            yield container
+    finally:
+        os.close(descriptor)
+
+
+def _refusal(error: av.FFmpegError, lines: list[str]) -> MediaError:
+    probed = [found for line in lines if (found := _PROBED.match(line))]
+    names = {name for found in probed if int(found[2]) >= _SURE for name in found[1].split(",")}
+    name = ",".join(sorted(names)) or "unknown"
+    detail = f"{type(error).__name__}: {error}\n" + "".join(lines)[-2048:]
+    if names & set(FILM_FORMATS.split(",")):
+        return MediaError("truncated", f"a {name} file whose header or index cannot be read", detail, {"format": name})
+    if names & set(AUDIO_FORMATS.split(",")):
+        return MediaError("no_video", f"sound only ({name})", detail, {"format": name})
+    return MediaError("not_media", f"not a film container (recognised as: {name})", detail, {"format": name})
