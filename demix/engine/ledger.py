@@ -64,6 +64,11 @@ class Entry:
                 status, body = "failed", json.dumps({"error": error, "message": message, "detail": detail})
         return cls(item, stage, fingerprint, status, body, attempts, seconds)
 
+    @property
+    def reason(self) -> str:
+        """Why a dropped entry was dropped; empty for the others."""
+        return str(json.loads(self.body)["reason"]) if self.status == "dropped" else ""
+
     def record(self, kind: type[Record] | None) -> Record | None:
         """The record that a kept entry holds."""
         return None if kind is None else kind.model_validate_json(self.body)

@@ -1,0 +1,131 @@
+"""A phase: a list of stages over a table of items, run until every item has ended.
+
+The driver side of the engine. It asks the ledger which items still need work, hands those to a runner, and afterwards
+walks the ledger to say how every item ended. It holds one page of items at a time, so its memory does not grow with
+the dataset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from demix.engine.claims import Claims
+from demix.engine.ledger import Entry, Ledger
+from demix.engine.row import Row
+from demix.engine.runner import Runner, RunOptions
+from demix.engine.worker import Step
+from demix.records import Record
+from demix.stage import Item, Stage, fingerprint
+from demix.store import Store
+
+_PAGE = 2048
+
+
+class PhaseError(RuntimeError):
+    """A phase that cannot be run or that lost an item; says what to do."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How an item ended. `entry` is the answer that ended it: None for an item that went through every stage."""
+
+    item: Item
+    entry: Entry | None
+    missing: str = ""
+    """Name of the stage that has not answered yet; empty when the item has ended."""
+
+    @property
+    def state(self) -> str:
+        return "pending" if self.missing else self.entry.status if self.entry else "kept"
+
+
+class Phase:
+    """`stages` over `rows`; `base` names the records that every row already holds, with their fingerprints."""
+
+    def __init__(
+        self,
+        name: str,
+        stages: Sequence[Stage],
+        store: Store,
+        rows: Callable[[], Iterable[Row]],
+        base: Mapping[type[Record], str] | None = None,
+    ):
+        self.name = name
+        self.store = store
+        self.ledger = Ledger(store)
+        self.rows = rows
+        base = base or {}
+        self.kinds = {kind.name: kind for kind in (*base, *(stage.adds for stage in stages)) if kind is not None}
+        self.steps = tuple(_steps(stages, {kind.name: text for kind, text in base.items()}))
+
+    def run(self, runner: Callable[[], Runner], options: RunOptions, on_done: Callable[[Row], None]) -> None:
+        """Runs what is pending; asks for a runner only if anything is. Raises `PhaseError` if an item is still pending afterwards: that would be a bug."""
+        Claims(self.store).clear()
+        self.ledger.compact()
+        if next(self.pending(options.retry_failed), None) is not None:
+            rows = self.pending(options.retry_failed)
+            for row in runner().run(self.steps, self.kinds, self.store, rows, options):
+                on_done(row)
+            self.ledger.compact()
+        lost = next(self.pending(), None)
+        if lost is not None:
+            raise PhaseError(f"{self.name}: {lost.id} did not come to an end; please report this")
+
+    def pending(self, retry_failed: bool = False) -> Iterator[Row]:
+        """The rows that a stage has not answered yet (or, if asked, has failed on)."""
+        for page in _pages(self.rows()):
+            going = {row.id: row for row in page}
+            for step in self.steps:
+                statuses = self.ledger.statuses(step.stage.name, step.fingerprint, list(going))
+                for key in list(going):
+                    status = statuses.get(key)
+                    if status is None or (status == "failed" and retry_failed):
+                        yield going.pop(key)
+                    elif status != "kept":
+                        del going[key]
+
+    def ends(self) -> Iterator[End]:
+        """How every item ended, page by page, with all its records."""
+        for page in _pages(self.rows()):
+            yield from self._page_ends(page)
+
+    def end(self, row: Row) -> End:
+        return self._page_ends([row])[0]
+
+    def _page_ends(self, page: Sequence[Row]) -> list[End]:
+        items = {row.id: row.item(self.kinds) for row in page}
+        ends: dict[str, End] = {}
+        for step in self.steps:
+            going = [key for key in items if key not in ends]
+            entries = self.ledger.find(step.stage.name, step.fingerprint, going)
+            for key in going:
+                entry = entries.get(key)
+                if entry is None:
+                    ends[key] = End(items[key], None, step.stage.name)
+                elif entry.status != "kept":
+                    ends[key] = End(items[key], entry)
+                else:
+                    items[key] = items[key].with_record(entry.record(step.stage.adds))
+        return [ends.get(key) or End(item, None) for key, item in items.items()]
+
+
+def _steps(stages: Sequence[Stage], known: dict[str, str]) -> Iterator[Step]:
+    """Stages with their fingerprints. Raises `PhaseError` for a stage whose needs nobody before it meets."""
+    for stage in stages:
+        absent = [kind.name for kind in stage.needs if kind.name not in known]
+        if absent:
+            raise PhaseError(
+                f"stage {stage.name} needs {', '.join(absent)}, which no stage before it adds; reorder them"
+            )
+        text = fingerprint(stage, known)
+        if stage.adds is not None:
+            known[stage.adds.name] = text
+        yield Step(stage, text)
+
+
+def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while page := list(islice(remaining, _PAGE)):
+        yield page

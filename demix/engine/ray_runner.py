@@ -1,0 +1,136 @@
+"""The runner on Ray Data: one streaming pipeline a phase, one actor pool a group of stages.
+
+Rows are light (ids, numbers, keys; no media), so blocks stay small and the object store never matters. Ray restarts
+an actor that dies and gives its rows to another; the worker's claims see to it that an item that keeps killing actors
+is found out instead of being tried for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy
+
+from demix.config import ConfigError
+from demix.engine import log
+from demix.engine.row import Row, from_columns, to_columns
+from demix.engine.runner import EngineSettings, RunOptions
+from demix.engine.worker import Step, Worker, WorkerSpec, groups
+from demix.records import Record
+from demix.store import Store
+
+
+class StageActor:
+    """A worker in an actor of Ray Data: Arrow batches in, Arrow batches out."""
+
+    def __init__(self, spec: WorkerSpec, last: bool, log_folder: Path | None):
+        log.configure(log_folder)
+        self.worker = Worker(spec)
+        self.last = last
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        rows = self.worker(from_columns(batch.to_pydict()))
+        return pa.table(to_columns([row.light() for row in rows] if self.last else rows))
+
+
+class RayRunner:
+    """Starts or joins a cluster when it is made."""
+
+    def __init__(self, settings: EngineSettings):
+        # A head that this process starts stays on this machine's loopback address.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
+        self.started = not ray.is_initialized()
+        if self.started:
+            try:
+                ray.init(address=settings.address, logging_level=logging.ERROR, log_to_driver=False, **_quiet())
+            except (ConnectionError, ValueError) as error:
+                raise ConfigError(f"no Ray cluster at {settings.address!r}: {error}") from error
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+
+    def run(
+        self,
+        steps: Sequence[Step],
+        kinds: Mapping[str, type[Record]],
+        store: Store,
+        rows: Iterable[Row],
+        options: RunOptions,
+    ) -> Iterator[Row]:
+        blocks = [ray.put(pa.table(to_columns(block))) for block in _blocks(rows, options.engine.batch_rows)]
+        dataset = ray.data.from_arrow_refs(blocks)
+        pools = groups(steps)
+        for position, group in enumerate(pools):
+            spec = WorkerSpec(
+                steps=group,
+                phase=tuple(steps),
+                kinds=kinds,
+                store=store.root,
+                max_attempts=options.engine.max_attempts,
+                threads=options.engine.threads,
+                retry_failed=options.retry_failed,
+                may_exit=True,
+            )
+            dataset = dataset.map_batches(
+                StageActor,
+                fn_constructor_args=(spec, position == len(pools) - 1, options.log_folder),
+                batch_size=None,
+                batch_format="pyarrow",
+                **_placement(group, len(pools), options.engine, len(blocks)),
+            )
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+            yield from from_columns(batch.to_pydict())
+
+    def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
+        remote = ray.remote(num_cpus=1, max_retries=3)(function)
+        limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        remaining = iter(arguments)
+        running = {remote.remote(argument) for argument in islice(remaining, limit)}
+        while running:
+            done, waiting = ray.wait(list(running), num_returns=1)
+            running = set(waiting)
+            for argument in islice(remaining, len(done)):
+                running.add(remote.remote(argument))
+            yield from ray.get(done)
+
+    def close(self) -> None:
+        if self.started:
+            ray.shutdown()
+
+
+def _quiet() -> dict[str, Any]:
+    return {"include_dashboard": False, "configure_logging": True}
+
+
+def _blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    remaining = iter(rows)
+    while block := list(islice(remaining, size)):
+        yield block
+
+
+def _placement(group: tuple[Step, ...], pools: int, engine: EngineSettings, blocks: int) -> dict[str, Any]:
+    """Actor pool and resources of one group of stages, so that all pools together fit on the cluster."""
+    resources = group[0].stage.resources
+    available = float(ray.cluster_resources().get("CPU", 1))
+    gpus = float(ray.cluster_resources().get("GPU", 0))
+    if resources.gpus > gpus:
+        names = ", ".join(step.stage.name for step in group)
+        raise ConfigError(f"{names}: {resources.gpus} GPU(s) wanted, the cluster has {gpus:g}; choose CPU models")
+    # Every pool needs one worker at least: on a small machine several pools share a processor.
+    cpus = min(resources.cpus, available / pools)
+    pool = engine.pools.get(resources.pool)
+    most = max(1, int(gpus / resources.gpus) if resources.gpus else int(available / pools / cpus))
+    most = pool.max_workers if pool and pool.max_workers else most
+    most = max(1, min(most, blocks))
+    least = min(pool.min_workers if pool else most, most)
+    placement: dict[str, Any] = {"compute": ActorPoolStrategy(min_size=least, max_size=most), "num_cpus": cpus}
+    return placement | ({"num_gpus": resources.gpus} if resources.gpus else {})

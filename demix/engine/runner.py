@@ -1,0 +1,69 @@
+"""How work is distributed: the contract that the sequential and the Ray runner meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import Field
+
+from demix.config import Settings
+from demix.engine.row import Row
+from demix.engine.worker import Step
+from demix.records import Record
+from demix.store import Store
+
+
+class PoolSettings(Settings):
+    """Size of one pool of workers."""
+
+    min_workers: int = 1
+    """Workers that the pool starts with."""
+    max_workers: int | None = None
+    """Workers that it may grow to; null: as many as the cluster's processors allow."""
+
+
+class EngineSettings(Settings):
+    """How the work is distributed; changes nothing in the dataset."""
+
+    runner: str = "ray"
+    """`ray`, or `sequential`: everything in this process, for debugging."""
+    address: str | None = None
+    """Ray cluster to join: `auto`, `local` (start one on this machine) or host:port. Null: the cluster that this job or
+    machine belongs to, else a local one."""
+    batch_rows: int = 4
+    """Items handed to a worker at a time. Small: a worker that dies costs at most these."""
+    max_attempts: int = 3
+    """Attempts at an item before it is quarantined."""
+    threads: int = 1
+    """Threads of numeric libraries per worker."""
+    pools: dict[str, PoolSettings] = Field(default_factory=dict)
+    """Sizes per pool name; stages name their pool."""
+
+
+class RunOptions(Settings):
+    """What one run of a phase asks of a runner."""
+
+    engine: EngineSettings = EngineSettings()
+    total: int = 0
+    """Pending items, as far as known: for sizing blocks."""
+    retry_failed: bool = False
+    log_folder: Path | None = None
+
+
+class Runner(Protocol):
+    def run(
+        self,
+        steps: Sequence[Step],
+        kinds: Mapping[str, type[Record]],
+        store: Store,
+        rows: Iterable[Row],
+        options: RunOptions,
+    ) -> Iterator[Row]:
+        """Takes every row through all steps; yields each, without its records, once it has ended."""
+
+    def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
+        """`function` of each argument, side by side, results in any order; an exception ends the run."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,48 @@
+"""The runner without Ray: the same stages, one after the other, in this process. For tests, replay and debugging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from demix.engine.row import Row
+from demix.engine.runner import RunOptions
+from demix.engine.worker import Step, Worker, WorkerSpec
+from demix.records import Record
+from demix.store import Store
+
+
+class SequentialRunner:
+    """Batches of rows through one worker that holds every stage."""
+
+    def run(
+        self,
+        steps: Sequence[Step],
+        kinds: Mapping[str, type[Record]],
+        store: Store,
+        rows: Iterable[Row],
+        options: RunOptions,
+    ) -> Iterator[Row]:
+        spec = WorkerSpec(
+            steps=tuple(steps),
+            phase=tuple(steps),
+            kinds=kinds,
+            store=store.root,
+            max_attempts=options.engine.max_attempts,
+            threads=options.engine.threads,
+            retry_failed=options.retry_failed,
+        )
+        worker = Worker(spec)
+        remaining = iter(rows)
+        try:
+            while batch := list(islice(remaining, options.engine.batch_rows)):
+                yield from (row.light() for row in worker(batch))
+        finally:
+            worker.close()
+
+    def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
+        return map(function, arguments)
+
+    def close(self) -> None:
+        pass
