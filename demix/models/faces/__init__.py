@@ -11,5 +11,7 @@ from demix.records import Box
 
 
 class FaceDetector(Judge, Protocol):
+    """Constructed with `threads` (CPU threads) and `smallest` (side in pixels of the smallest face wanted)."""
+
     def detect(self, frames: np.ndarray) -> list[list[Box]]:
         """`frames` uint8 RGB (frames, height, width, 3); boxes in pixels with scores in 0..1, per frame."""
