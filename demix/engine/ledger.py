@@ -153,10 +153,12 @@ class Ledger:
 
 
 def _better(new: Entry, old: Entry) -> bool:
-    """An answer beats a failure; of two failures the one after more attempts counts."""
-    if (new.status == "failed") != (old.status == "failed"):
-        return old.status == "failed"
-    return new.attempts > old.attempts
+    """An answer beats a failure, then more attempts count; the text decides ties, so that order never does."""
+    return _rank(new) > _rank(old)
+
+
+def _rank(entry: Entry) -> tuple[bool, int, str, str]:
+    return entry.status != "failed", entry.attempts, entry.status, entry.body
 
 
 def _deduplicate(table: pa.Table) -> pa.Table:

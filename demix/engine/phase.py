@@ -61,7 +61,10 @@ class Phase:
         self.steps = tuple(_steps(stages, {kind.name: text for kind, text in base.items()}))
 
     def run(self, runner: Callable[[], Runner], options: RunOptions, on_done: Callable[[Row], None]) -> None:
-        """Runs what is pending; asks for a runner only if anything is. Raises `PhaseError` if an item is still pending afterwards: that would be a bug."""
+        """Runs what is pending; asks for a runner only if anything is.
+
+        Raises `PhaseError` if an item is still pending afterwards: that would be a bug.
+        """
         Claims(self.store).clear()
         self.ledger.compact()
         if next(self.pending(options.retry_failed), None) is not None:

@@ -91,7 +91,10 @@ class RayRunner:
             yield from from_columns(batch.to_pydict())
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
-        remote = ray.remote(num_cpus=1, max_retries=3)(function)
+        @ray.remote(num_cpus=1, max_retries=3)
+        def remote(argument: Any) -> Any:
+            return function(argument)
+
         limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
         remaining = iter(arguments)
         running = {remote.remote(argument) for argument in islice(remaining, limit)}

@@ -1,0 +1,73 @@
+"""The same promises on Ray: several processes, and processes that die."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import ray
+
+from demix.engine.phase import Phase
+from demix.engine.ray_runner import RayRunner
+from demix.engine.runner import EngineSettings, RunOptions
+from demix.stage import Resources
+from demix.store import Store
+from tests.engine.toys import Double, Judge, Square, ToySettings, clips, rows, runs
+
+
+@pytest.fixture(scope="module")
+def runner():
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield RayRunner(EngineSettings())
+    ray.shutdown()
+
+
+class Impatient(Double):
+    timeout_seconds = 2.0
+
+
+class Elsewhere(Square):
+    resources = Resources(cpus=1, pool="elsewhere")
+
+
+def run(runner: RayRunner, root: Path, *stages, count: int = 12) -> dict[str, str]:
+    made = Phase("toys", stages, Store(str(root)), lambda: rows(clips(count)))
+    seen: list[str] = []
+    options = RunOptions(engine=EngineSettings(batch_rows=3, max_attempts=2), log_folder=root / "logs")
+    made.run(lambda: runner, options, lambda row: seen.append(row.id))
+    assert sorted(seen) == [clip.id for clip in clips(count)]
+    return {end.item.id: end.entry.body if end.state == "failed" else end.state for end in made.ends()}
+
+
+def test_two_pools_give_the_same_answers_as_one_process(runner, tmp_path):
+    states = run(runner, tmp_path, Double(), Elsewhere(), Judge())
+    expected = {clip.id: "kept" if (2 * clip.ordinal) ** 2 % 3 else "dropped" for clip in clips(12)}
+    assert states == expected
+
+
+def test_a_worker_that_dies_costs_a_retry_and_not_the_run(runner, tmp_path):
+    victim = clips(12)[4].id
+    journal = str(tmp_path / "j")
+    states = run(runner, tmp_path / "w", Double(ToySettings(behaviour={victim: "die once"}, journal=journal)))
+    assert set(states.values()) == {"kept"}
+    assert runs(Path(journal), "double", victim) == 2
+
+
+def test_an_item_that_kills_every_worker_is_quarantined_alone(runner, tmp_path):
+    killer = clips(12)[7].id
+    journal = str(tmp_path / "j")
+    states = run(runner, tmp_path / "w", Double(ToySettings(behaviour={killer: "die"}, journal=journal)))
+    assert {key for key, state in states.items() if state != "kept"} == {killer}
+    assert "WorkerDied" in states[killer]
+    assert runs(Path(journal), "double", killer) == 3, "once with its neighbours, twice alone"
+
+
+def test_an_item_that_hangs_is_quarantined_alone(runner, tmp_path):
+    stuck = clips(6)[1].id
+    states = run(runner, tmp_path, Impatient(ToySettings(behaviour={stuck: "hang"})), count=6)
+    assert {key for key, state in states.items() if state != "kept"} == {stuck}
+    assert "no answer within" in states[stuck]
+
+
+def test_map_runs_every_argument_once(runner):
+    assert sorted(runner.map(abs, range(-9, 0))) == list(range(1, 10))
