@@ -1,0 +1,20 @@
+"""Films whose truth is known, made of photographs and sounds that travel in wheels or are computed.
+
+`make_film` for tests, `python -m tests.films demo FOLDER` for the sample films of `make demo`.
+"""
+
+from tests.films.film import Effect, FilmTruth, Music, Shot, ShotTruth, Speech, SpeechTruth, as_json, make_film
+from tests.films.pictures import View
+
+__all__ = [
+    "Effect",
+    "FilmTruth",
+    "Music",
+    "Shot",
+    "ShotTruth",
+    "Speech",
+    "SpeechTruth",
+    "View",
+    "as_json",
+    "make_film",
+]
