@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import av
 import av.logging
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
@@ -67,11 +68,25 @@ def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
         os.close(descriptor)
 
 
+def frame_pts(container: InputContainer, frame: VideoFrame) -> int:
+    """When a frame is shown, in ticks of its stream: the same number that ffmpeg's filters see.
+
+    AVI stores no presentation times: there the decoder's order is the only truth, and its clock is the frame's dts.
+    Raises `MediaError("decode")` for a frame without any time.
+    """
+    pts = frame.dts if container.format.name == "avi" else frame.pts
+    if pts is None:
+        raise MediaError("decode", "a frame without time stamp")
+    return pts
+
+
 def _refusal(error: av.FFmpegError, lines: list[str]) -> MediaError:
     probed = [found for line in lines if (found := _PROBED.match(line))]
     names = {name for found in probed if int(found[2]) >= _SURE for name in found[1].split(",")}
     name = ",".join(sorted(names)) or "unknown"
-    detail = f"{type(error).__name__}: {error}\n" + "".join(lines)[-2048:]
+    detail = f"{type(error).__name__}: {error}\n" + "".join(
+        line for line in lines if line.startswith("Format ") and "whitelist '" not in line
+    )
     if names & set(FILM_FORMATS.split(",")):
         return MediaError("truncated", f"a {name} file whose header or index cannot be read", detail, {"format": name})
     if names & set(AUDIO_FORMATS.split(",")):

@@ -1,0 +1,258 @@
+"""What a source is, read from its packets: streams, times, rate, rotation and content hash, whatever its name says.
+
+All of the file is read once for the hash and once packet by packet, in a sandboxed child; only the first frame is
+decoded. Headers are believed in nothing but what they promise and the packets do not hold: that is a truncated file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from demix.media import sandbox
+from demix.media.container import frame_pts, open_container
+from demix.media.errors import MediaError
+from demix.media.limits import MediaLimits
+from demix.records import Probe
+
+_NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+_FIRST_FRAME_PACKETS = 1000
+"""Video packets within which a first frame must decode."""
+
+
+def probe(path: Path, limits: MediaLimits) -> Probe:
+    """The facts of the file at `path`. Raises `MediaError` of any kind; `not_media`, `no_video` and `limits` (with
+    evidence) say that the file is not wanted, the others that it is broken."""
+    size = path.stat().st_size
+    if size == 0:
+        raise MediaError("not_media", "the file is empty", evidence={"bytes": 0})
+    _within("bytes", size, limits.max_bytes)
+    arguments = {"path": str(path.absolute()), "limits": limits.model_dump()}
+    return Probe.model_validate(sandbox.call("demix.media.probe:read", arguments, limits, seconds=limits.probe_seconds))
+
+
+# --- the child's side ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Times:
+    """What the packets of one stream say about time, in ticks of its time base."""
+
+    pts: list[int] = field(default_factory=list)
+    end: int = -(1 << 62)
+    packets: int = 0
+    last_dts: int | None = None
+
+    def add(self, packet: av.Packet, tick: Fraction) -> None:
+        self.packets += 1
+        if packet.dts is not None:
+            if self.last_dts is not None and (self.last_dts - packet.dts) * tick > 1:
+                raise MediaError("decode", f"the time stamps of stream {packet.stream_index} jump back")
+            self.last_dts = packet.dts
+        pts = packet.dts if packet.pts is None else packet.pts
+        # Discarded packets lie outside of the edit list; empty ones repeat the frame before.
+        if pts is None or packet.size == 0 or packet.is_discard:
+            return
+        self.pts.append(pts)
+        self.end = max(self.end, pts + (packet.duration or 0))
+
+
+def read(path: str, limits: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a `Probe`; runs in the sandbox."""
+    bounds = MediaLimits(**limits)
+    with open_container(path, bounds) as container:
+        videos = _films(container, bounds)
+        times = _read_packets(container, bounds)
+        _check_whole(container, times)
+        videos = [stream for stream in videos if len(times[stream.index].pts) > 1]
+        if not videos:
+            raise MediaError("no_video", "no stream of moving pictures", evidence=_counts(container))
+        video = max(videos, key=_preference)
+        audio = _sound(container, video, times)
+        facts: dict[str, Any] = {
+            "container": container.format.name,
+            "streams": len(container.streams),
+            "audio": _audio_facts(audio, times[audio.index]) if audio else None,
+        }
+        index = video.index
+    with open_container(path, bounds) as container:
+        facts["video"] = _video_facts(container, index, times[index], bounds)
+    seconds = float((facts["video"]["end_pts"] - facts["video"]["start_pts"]) * Fraction(facts["video"]["time_base"]))
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"sha256": digest, "bytes": file.tell(), "seconds": seconds, **facts}
+
+
+def _films(container: InputContainer, limits: MediaLimits) -> list[VideoStream]:
+    """Streams of moving pictures that have a decoder; cover art and thumbnails are none."""
+    _within("streams", len(container.streams), limits.max_streams)
+    videos = [stream for stream in container.streams.video if not stream.disposition & _NO_FILM]
+    for stream in videos:
+        if stream.codec_context:
+            _within("pixels", stream.codec_context.width * stream.codec_context.height, limits.max_pixels)
+            _within("side", max(stream.codec_context.width, stream.codec_context.height), limits.max_side)
+    videos = [stream for stream in videos if stream.codec_context and stream.codec_context.width > 0]
+    if not videos:
+        raise MediaError("no_video", "no stream of moving pictures", evidence=_counts(container))
+    return videos
+
+
+def _preference(stream: VideoStream) -> tuple[bool, int, int]:
+    return bool(stream.disposition & Disposition.default), stream.width * stream.height, -stream.index
+
+
+def _sound(container: InputContainer, video: VideoStream, times: dict[int, _Times]) -> AudioStream | None:
+    """libav's best audio stream beside `video` (default first, same programme), among those that hold sound."""
+    sounding = [stream for stream in container.streams.audio if stream.codec_context and times[stream.index].pts]
+    best = container.streams.best("audio", related=video)
+    chosen = best if best in sounding else next(iter(sounding), None)
+    return chosen if isinstance(chosen, AudioStream) else None
+
+
+def _read_packets(container: InputContainer, limits: MediaLimits) -> dict[int, _Times]:
+    """Times of every video and audio stream. An error of the demuxer ends the file there."""
+    streams = [*container.streams.video, *container.streams.audio]
+    times = {stream.index: _Times() for stream in streams}
+    ticks = {stream.index: Fraction(stream.time_base or 1) for stream in streams}
+    most = int(limits.max_seconds * limits.max_frame_rate)
+    try:
+        for packet in container.demux(streams):
+            if packet.dts is None and packet.size == 0:
+                continue  # the end of the file
+            known, tick = times[packet.stream_index], ticks[packet.stream_index]
+            known.add(packet, tick)
+            if known.pts:
+                _within("seconds", float((known.end - known.pts[0]) * tick), limits.max_seconds)
+            _within("packets", known.packets, most)
+    except av.FFmpegError as error:
+        if not any(known.pts for known in times.values()):
+            raise MediaError("truncated", "no packet can be read", str(error)) from error
+    return times
+
+
+def _check_whole(container: InputContainer, times: dict[int, _Times]) -> None:
+    """Raises `MediaError("truncated")` where the header promises more than the packets hold."""
+    for stream in container.streams.video:
+        if stream.frames and times[stream.index].packets < 0.98 * stream.frames:
+            evidence = {"frames_promised": stream.frames, "frames_found": times[stream.index].packets}
+            raise MediaError("truncated", f"stream {stream.index} ends too early: {evidence}", evidence=evidence)
+    # Other containers estimate their length from the packets, or state it wrongly as a habit (flv).
+    if container.format.name != "matroska,webm" or not container.duration:
+        return
+    streams = [stream for stream in (*container.streams.video, *container.streams.audio) if times[stream.index].pts]
+    found = max((float(times[stream.index].end * Fraction(stream.time_base or 1)) for stream in streams), default=0.0)
+    promised = container.duration / av.time_base
+    if promised - found > max(1.0, 0.02 * promised):
+        raise MediaError("truncated", f"{found:.2f} s found of {promised:.2f} s", evidence={"promised": promised})
+
+
+def _video_facts(container: InputContainer, index: int, times: _Times, limits: MediaLimits) -> dict[str, Any]:
+    stream = container.streams[index]
+    assert isinstance(stream, VideoStream)
+    tick = Fraction(stream.time_base or 1)
+    first = _first_frame(container, stream)
+    _within("pixels", first.width * first.height, limits.max_pixels)
+    start = frame_pts(container, first)
+    pts = sorted(times.pts)
+    if container.format.name == "avi":
+        # AVI stamps packets in decoding order; the same ticks in display order begin where the first frame is shown.
+        shift = start - pts[0]
+        pts, end = [value + shift for value in pts], times.end + shift
+    else:
+        # Pictures before the first that decodes (of a stream that begins in the middle of a group) are never shown.
+        pts, end = [value for value in pts if value >= start], times.end
+    span = pts[-1] - pts[0]
+    if len(pts) < 2 or span <= 0:
+        raise MediaError("no_video", "a single picture", evidence={"frames": len(pts)})
+    mean = Fraction(span, len(pts) - 1)
+    end = end if end > pts[-1] else pts[-1] + max(round(mean), 1)
+    rate = 1 / (mean * tick)
+    _within("frame_rate", float(rate), limits.max_frame_rate)
+    width, height, rotation = _shown(stream, first)
+    return {
+        "index": index,
+        "codec": stream.codec_context.codec.canonical_name,
+        "width": width,
+        "height": height,
+        "rotation": rotation,
+        "pixel_format": first.format.name,
+        "time_base": str(tick),
+        "start_pts": pts[0],
+        "end_pts": end,
+        "average_rate": str(_nominal(rate, stream)),
+        "frames": len(pts),
+        "variable_rate": _uneven(pts, mean),
+    }
+
+
+def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
+    for packets, packet in enumerate(container.demux(stream)):
+        try:
+            if frames := packet.decode():
+                frame = frames[0]
+                if isinstance(frame, VideoFrame):
+                    return frame
+        except av.FFmpegError:
+            pass  # a damaged start: libav has told stderr, later packets may decode
+        if packets > _FIRST_FRAME_PACKETS:
+            break
+    raise MediaError("decode", f"no frame of stream {stream.index} can be decoded")
+
+
+def _shown(stream: VideoStream, frame: VideoFrame) -> tuple[int, int, int]:
+    """Width and height with square pixels after rotation, and the clockwise rotation in degrees."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    width, height = round(frame.width * aspect), frame.height
+    rotation = round(-frame.rotation / 90) % 4 * 90
+    return (height, width, rotation) if rotation in (90, 270) else (width, height, rotation)
+
+
+def _nominal(rate: Fraction, stream: VideoStream) -> Fraction:
+    """The header's or libav's guessed rate where the packets agree (their stamps may be rounded), else the measured."""
+    stated = [known for known in (stream.guessed_rate, stream.average_rate) if known]
+    near = [known for known in stated if abs(known / rate - 1) < 0.005]
+    return min(near, key=lambda known: abs(known - rate)) if near else rate.limit_denominator(1001)
+
+
+def _uneven(pts: Sequence[int], mean: Fraction) -> bool:
+    """Whether some gap between frames is off the mean by more than 10 % and more than stamps are rounded."""
+    tolerance = max(mean / 10, min(Fraction(1), mean / 2))
+    return any(abs(after - before - mean) > tolerance for before, after in itertools.pairwise(pts))
+
+
+def _audio_facts(stream: AudioStream, times: _Times) -> dict[str, Any]:
+    return {
+        "index": stream.index,
+        "codec": stream.codec_context.codec.canonical_name,
+        "sample_rate": stream.codec_context.sample_rate,
+        "channels": stream.codec_context.layout.nb_channels,
+        "layout": stream.codec_context.layout.name,
+        "time_base": str(Fraction(stream.time_base or 1)),
+        "start_pts": min(times.pts),
+        "end_pts": times.end,
+    }
+
+
+def _counts(container: InputContainer) -> dict[str, float | int | str]:
+    return {
+        "video_streams": len(container.streams.video),
+        "audio_streams": len(container.streams.audio),
+        "format": container.format.name,
+    }
+
+
+def _within(what: str, value: float, limit: float) -> None:
+    if value > limit:
+        raise MediaError("limits", f"{what}: {value:g} is beyond {limit:g}", evidence={what: value, "limit": limit})
