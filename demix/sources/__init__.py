@@ -1,0 +1,1 @@
+"""Where films come from: files, folders, manifests, local or on any fsspec file system."""

@@ -1,0 +1,55 @@
+"""Looks into every file that somebody named, and lets through what is a film."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from demix.config import Settings
+from demix.media.errors import MediaError
+from demix.media.limits import MediaLimits
+from demix.media.probe import probe
+from demix.records import Candidate, Probe
+from demix.sources.fetch import local_copy
+from demix.stage import Dropped, Item, Kept, Outcome, Stage
+
+
+class ProbeSettings(Settings):
+    """What a stranger's file may be."""
+
+    limits: MediaLimits = MediaLimits()
+    """Sizes, lengths and counts beyond which a file is dropped, and what its child process may use."""
+
+
+class ProbeStage(Stage):
+    """Adds `Probe` to candidates.
+
+    Drops what is no film (`not_media`, with the format that it was recognised as; `no_video`) and what is beyond the
+    limits (`too_large`, with the number and its limit). A film that is broken, or that breaks its decoder, fails.
+    """
+
+    name = "probe"
+    version = 1
+    adds = Probe
+    reasons = ("not_media", "no_video", "too_large")
+    settings: ProbeSettings
+
+    def __init__(self, settings: ProbeSettings):
+        super().__init__(settings)
+        self.timeout_seconds = settings.limits.probe_seconds + 60
+
+    def run(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        return [self._probe(item) for item in items]
+
+    def _probe(self, item: Item) -> Outcome:
+        if not isinstance(item.subject, Candidate):
+            raise TypeError(f"{item.id}: probing needs a candidate, not a {item.subject.name}")
+        try:
+            with local_copy(item.subject.uri) as path:
+                return Kept(probe(path, self.settings.limits))
+        except MediaError as error:
+            match error.kind:
+                case "not_media" | "no_video":
+                    return Dropped(error.kind, error.evidence)
+                case "limits" if error.evidence:  # without numbers it is the child's memory that did not suffice
+                    return Dropped("too_large", error.evidence)
+            raise
