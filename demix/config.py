@@ -7,6 +7,7 @@ under it; `demix.recipe` puts the rooms' settings together. Unknown keys are err
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -95,3 +96,45 @@ def _keys_at(kind: type[Settings], path: Iterable[Any]) -> list[str]:
             return []
         kind = inner
     return list(kind.model_fields)
+
+
+def reference(kind: type[Settings]) -> str:
+    """Every setting of `kind` as Markdown: one table per group, with type, default and meaning."""
+    lines: list[str] = []
+    _describe(kind, "", lines)
+    return "\n".join(lines)
+
+
+def _describe(kind: type[Settings], path: str, lines: list[str]) -> None:
+    groups = {name: field for name, field in kind.model_fields.items() if _is_group(field.annotation)}
+    plain = {name: field for name, field in kind.model_fields.items() if name not in groups}
+    if plain:
+        about = (kind.__doc__ or "").strip().split("\n\n")[0].replace("\n    ", " ")
+        lines += [
+            f"## {path or 'top level'}",
+            "",
+            about,
+            "",
+            "| setting | type | default | meaning |",
+            "|---|---|---|---|",
+        ]
+        for name, field in plain.items():
+            default = json.dumps(field.get_default(call_default_factory=True), default=_plain)
+            meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+            shown = _type_name(field.annotation).replace("|", "\\|")
+            lines.append(f"| `{path + '.' if path else ''}{name}` | {shown} | `{default}` | {meaning} |")
+        lines.append("")
+    for name, field in groups.items():
+        _describe(field.annotation, f"{path}.{name}" if path else name, lines)  # type: ignore[arg-type]
+
+
+def _is_group(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
+
+
+def _type_name(annotation: Any) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, Settings) else str(value)

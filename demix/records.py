@@ -100,7 +100,7 @@ class Clip(Record):
 
 
 def clip_id(source_id: str, start_pts: int, end_pts: int, cut_version: int = CUT_VERSION) -> str:
-    """16 hex digits that depend on what the clip is, not on where its file lies. Holds no dot (WebDataset splits there)."""
+    """16 hex digits that depend on what the clip is, not on where its file lies. No dot: WebDataset splits there."""
     text = f"{source_id}:{start_pts}:{end_pts}:{cut_version}"
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -215,7 +215,7 @@ class Demixing(Record):
     effects: Media
     music: Media
     levels_db: dict[str, float]
-    """RMS over the whole clip in dBFS, floor -120: mix, speech, effects, music (three), two_speech, two_others (two)."""
+    """RMS over the whole clip in dBFS, floor -120: mix, speech, effects, music, two_speech, two_others."""
     distances: dict[str, Distance]
     """Always all three: speech, others_effects, others_music."""
     residual_db: float

@@ -60,7 +60,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Dropped:
-    """The item ends here, by rule: `reason` is one of the stage's declared reasons, `evidence` the numbers behind it."""
+    """The item ends here, by rule: `reason` is one of the stage's declared reasons, `evidence` its numbers."""
 
     reason: str
     evidence: Mapping[str, float | int | str] = field(default_factory=dict)

@@ -92,12 +92,10 @@ class Phase:
     def ends(self) -> Iterator[End]:
         """How every item ended, page by page, with all its records."""
         for page in _pages(self.rows()):
-            yield from self._page_ends(page)
+            yield from self.page_ends(page)
 
-    def end(self, row: Row) -> End:
-        return self._page_ends([row])[0]
-
-    def _page_ends(self, page: Sequence[Row]) -> list[End]:
+    def page_ends(self, page: Sequence[Row]) -> list[End]:
+        """How some items ended, in their order."""
         items = {row.id: row.item(self.kinds) for row in page}
         ends: dict[str, End] = {}
         for step in self.steps:

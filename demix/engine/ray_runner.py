@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from demix.config import ConfigError
 from demix.engine import log
@@ -104,6 +105,16 @@ class RayRunner:
             for argument in islice(remaining, len(done)):
                 running.add(remote.remote(argument))
             yield from ray.get(done)
+
+    def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
+        @ray.remote(num_cpus=0)
+        def remote(argument: Any) -> Any:
+            return function(argument)
+
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        there = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        answers = ray.get([remote.options(scheduling_strategy=place).remote(argument) for place in there])
+        return [(node["NodeManagerAddress"], answer) for node, answer in zip(nodes, answers, strict=True)]
 
     def close(self) -> None:
         if self.started:

@@ -66,4 +66,7 @@ class Runner(Protocol):
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
         """`function` of each argument, side by side, results in any order; an exception ends the run."""
 
+    def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
+        """(node, `function(argument)` there) for every node."""
+
     def close(self) -> None: ...

@@ -44,5 +44,8 @@ class SequentialRunner:
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
         return map(function, arguments)
 
+    def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
+        return [("this machine", function(argument))]
+
     def close(self) -> None:
         pass

@@ -1,0 +1,59 @@
+# Needs Python >= 3.11, git and make; everything else it brings itself.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format bench clean lock
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+DEMO := demo
+# The project's own uv where the machine has none.
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.ready  ## sample films, full build, report (a few minutes)
+	$(RUN)/python -m tests.films demo $(DEMO)/films
+	$(RUN)/demix build $(DEMO)/films/sources.csv --output $(DEMO)/dataset --address local --keep-work
+	$(RUN)/demix verify $(DEMO)/dataset
+	@echo "open $(CURDIR)/$(DEMO)/dataset/report/index.html"
+
+test: $(VENV)/.ready  ## what CI runs: lint, types, all tests but the slow ones
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/pytest
+
+test-all: $(VENV)/.ready  ## every test, the slow ones too
+	$(RUN)/pytest -m ""
+
+lint: $(VENV)/.ready  ## style and types only
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+format: $(VENV)/.ready  ## put the code into the project's format
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+bench: $(VENV)/.ready  ## every benchmark; results in benchmarks/results
+	$(RUN)/python -m benchmarks
+
+clean:  ## remove what was built (not the environment)
+	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+lock: | $(UV)  ## choose the exact versions of constraints.txt anew
+	$(UV) pip compile --universal --all-extras --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+		pyproject.toml --output-file constraints.txt
+
+# constraints.txt is a whole lock, so nothing is resolved: Resemblyzer's and facenet-pytorch's own pins are outdated.
+$(VENV)/.ready: constraints.txt pyproject.toml | $(UV)
+	$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV)
+	$(UV) pip install --quiet --python $(RUN)/python --no-deps --requirement constraints.txt
+	$(UV) pip install --quiet --python $(RUN)/python --no-deps --editable .
+	@touch $@
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet uv

@@ -1,0 +1,281 @@
+"""A build, phase by phase: sources → index → annotate → pack → report.
+
+Every phase can be run alone, any number of times, in this order; what an earlier run has done is not done again. The
+work store holds the tables between the phases:
+
+    candidates.jsonl      what was named on the command line
+    clips.parquet         the clip table, sorted by id
+    ledger/  media/       what the stages answered and made
+    timings.jsonl         how long each phase took, run by run
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from demix import recipe
+from demix.config import ConfigError
+from demix.engine.ledger import Entry, Ledger
+from demix.engine.phase import End, Phase
+from demix.engine.progress import meter
+from demix.engine.row import Row, from_columns, to_columns
+from demix.engine.runner import Runner, RunOptions
+from demix.records import Candidate, Clip, Kind, Probe, Shots, Source
+from demix.sources.discover import discover
+from demix.stage import Stage
+from demix.stages.shots import clips_of
+from demix.store import Store
+
+CANDIDATES, CLIPS, TIMINGS = "candidates.jsonl", "clips.parquet", "timings.jsonl"
+_PAGE = 4096
+
+
+@dataclass(frozen=True)
+class SourceEnd:
+    """What became of one candidate, after probing and indexing."""
+
+    candidate: Candidate
+    source: Source | None
+    probe: Probe | None
+    shots: Shots | None
+    entry: Entry | None
+    duplicate_of: str = ""
+    """uri of the candidate whose content is the same, if that one is built instead."""
+
+    @property
+    def state(self) -> str:
+        return self.entry.status if self.entry else "dropped" if self.duplicate_of else "kept"
+
+
+class Build:
+    """One dataset being built. `dataset` is the output folder, `work` the work store (default: inside the output)."""
+
+    def __init__(
+        self,
+        settings: recipe.BuildSettings,
+        dataset: Path,
+        work: str | None = None,
+        runner: Callable[[], Runner] | None = None,
+        *,
+        retry_failed: bool = False,
+    ):
+        self.settings = settings
+        self.dataset = dataset
+        self.store = Store(work or str(dataset / ".work"))
+        self.retry_failed = retry_failed
+        self._make_runner = runner or (lambda: make_runner(settings))
+        self._runner: Runner | None = None
+        self._named: list[Candidate] | None = None
+
+    # --- sources ------------------------------------------------------------------------------------------------------
+
+    def name_sources(self, inputs: Sequence[str], kind: Kind | None, limit: int | None = None) -> int:
+        """Notes the files to build from; returns how many. Raises `ConfigError` where an input does not exist."""
+        named = self.look_up(inputs, kind, limit)
+        with self.store.write(CANDIDATES) as path:
+            path.write_text("".join(candidate.model_dump_json() + "\n" for candidate in named))
+        return len(named)
+
+    def look_up(self, inputs: Sequence[str], kind: Kind | None, limit: int | None = None) -> list[Candidate]:
+        """What `inputs` name, for this build object only: nothing is written."""
+        self._named = sorted(islice(discover(inputs, kind), limit), key=lambda candidate: candidate.id)
+        if not self._named:
+            raise ConfigError(
+                f"no files in {', '.join(inputs)}; give films, folders or a manifest (.csv, .jsonl, .parquet)"
+            )
+        return self._named
+
+    def probe(self) -> None:
+        """Looks into every candidate."""
+        self._run(self._sources_phase(), "files")
+
+    def index(self) -> None:
+        """Finds the shots of every source, then writes the clip table."""
+        self.probe()
+        self._run(self._index_phase(), "sources")
+        self._write_clips()
+
+    def source_ends(self) -> list[SourceEnd]:
+        """What became of every candidate; those not indexed yet are left out."""
+        shots = {end.item.id: end for end in self._index_phase().ends() if not end.missing}
+        first: dict[str, str] = {}
+        ends = []
+        for end in self._sources_phase().ends():
+            candidate = end.item.subject
+            assert isinstance(candidate, Candidate)
+            if end.state != "kept":
+                ends.append(SourceEnd(candidate, None, None, None, end.entry))
+                continue
+            source, probe = _source(end), end.item[Probe]
+            twin = first.setdefault(source.id, candidate.uri)
+            if twin != candidate.uri:
+                ends.append(SourceEnd(candidate, source, probe, None, None, twin))
+            elif source.id in shots:
+                indexed = shots[source.id]
+                found = indexed.item[Shots] if indexed.state == "kept" else None
+                ends.append(SourceEnd(candidate, source, probe, found, indexed.entry))
+        return ends
+
+    def _sources_phase(self) -> Phase:
+        return Phase("sources", recipe.source_stages(self.settings), self.store, self._candidate_rows)
+
+    def _index_phase(self) -> Phase:
+        return Phase("index", recipe.index_stages(self.settings), self.store, self._source_rows, self._base())
+
+    def _candidate_rows(self) -> list[Row]:
+        if self._named is None:
+            if not self.store.exists(CANDIDATES):
+                raise ConfigError(f"{self.store.root}: no sources are named yet; run `demix build FILMS` first")
+            lines = self.store.local(CANDIDATES).read_text().splitlines()
+            self._named = [Candidate.model_validate_json(line) for line in lines]
+        return [Row.of(candidate) for candidate in self._named]
+
+    def _source_rows(self) -> list[Row]:
+        sources: dict[str, Row] = {}
+        for end in self._sources_phase().ends():
+            if end.state == "kept":
+                source = _source(end)
+                sources.setdefault(source.id, Row.of(source, {Probe.name: end.item[Probe]}))
+        return [sources[key] for key in sorted(sources)]
+
+    def _base(self) -> dict[type, str]:
+        # A clip's identity covers its source's content already, so only the way of probing counts besides.
+        probe = recipe.source_stages(self.settings)[0]
+        return {Probe: f"{probe.name}-{probe.version}"}
+
+    # --- clips --------------------------------------------------------------------------------------------------------
+
+    def annotate(self) -> None:
+        """Takes every clip through the clip stages."""
+        self._run(self.clip_phase(), "clips")
+
+    def clip_phase(self) -> Phase:
+        return Phase("annotate", recipe.clip_stages(self.settings), self.store, self.clip_rows, self._base())
+
+    def clip_rows(self) -> Iterator[Row]:
+        """The clip table, sorted by id, a page at a time; empty before there is one."""
+        if not self.store.exists(CLIPS):
+            return
+        for batch in pq.ParquetFile(self.store.local(CLIPS)).iter_batches(batch_size=_PAGE):
+            yield from from_columns(batch.to_pydict())
+
+    def remake(self, ids: Sequence[str], asking: Stage) -> None:
+        """Runs one more stage on some clips, so that the media which it asks for are made where they are missing."""
+        wanted = set(ids)
+        stages = [*recipe.clip_stages(self.settings), asking]
+        rows = lambda: (row for row in self.clip_rows() if row.id in wanted)  # noqa: E731
+        self._run(Phase("annotate", stages, self.store, rows, self._base()), "clips")
+
+    def _write_clips(self) -> None:
+        rows = [
+            Row.of(clip, {Probe.name: end.probe})
+            for end in self.source_ends()
+            if end.source and end.probe and end.shots
+            for clip in clips_of(end.source, end.probe, end.shots)
+        ]
+        rows.sort(key=lambda row: row.id)
+        with self.store.write(CLIPS) as path:
+            pq.write_table(pa.table(to_columns(rows), schema=_CLIPS_SCHEMA), path, row_group_size=_PAGE)
+
+    # --- running ------------------------------------------------------------------------------------------------------
+
+    @property
+    def runner(self) -> Runner:
+        """Made when first asked for: a build that has nothing to do starts no cluster."""
+        if self._runner is None:
+            self._runner = self._make_runner()
+        return self._runner
+
+    def close(self) -> None:
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
+
+    def _run(self, phase: Phase, unit: str) -> None:
+        phase.ledger.compact()
+        total = sum(1 for _ in phase.pending(self.retry_failed))
+        options = RunOptions(
+            engine=self.settings.engine, total=total, retry_failed=self.retry_failed, log_folder=self.log_folder
+        )
+        started = time.time()
+        with meter(phase.name, total, unit) as progress:
+            phase.run(lambda: self.runner, options, lambda row: progress.advance(_film_seconds(row)))
+        if total:
+            self.note_timing(phase.name, total, time.time() - started)
+
+    @property
+    def log_folder(self) -> Path | None:
+        """Logs lie in the work store; with a remote one, Ray's own log folders are the place to look."""
+        return None if self.store.remote else Path(self.store.root) / "logs"
+
+    def note_timing(self, phase: str, items: int, seconds: float) -> None:
+        """Adds to the wall-clock times that the report shows."""
+        known = self.store.local(TIMINGS).read_text() if self.store.exists(TIMINGS) else ""
+        line = json.dumps({"phase": phase, "items": items, "wall_seconds": round(seconds, 3)})
+        with self.store.write(TIMINGS) as path:
+            path.write_text(f"{known}{line}\n")
+
+    def timings(self) -> list[dict[str, object]]:
+        """Per phase: wall time over all runs; per stage: items and seconds of its own work, from the ledger."""
+        walls: dict[str, float] = {}
+        if self.store.exists(TIMINGS):
+            for line in self.store.local(TIMINGS).read_text().splitlines():
+                row = json.loads(line)
+                walls[row["phase"]] = walls.get(row["phase"], 0.0) + row["wall_seconds"]
+        rows: list[dict[str, object]] = []
+        ledger = Ledger(self.store)
+        for phase in self.phases():
+            for step in phase.steps:
+                items, seconds = ledger.totals(step.stage.name, step.fingerprint)
+                wall = walls.get(phase.name, 0.0)
+                rows.append(
+                    {
+                        "phase": phase.name,
+                        "stage": step.stage.name,
+                        "items": items,
+                        "seconds": seconds,
+                        "wall_seconds": wall,
+                    }
+                )
+        return rows
+
+    def phases(self) -> list[Phase]:
+        """All phases whose items are known one after the other from what the work store holds."""
+        return [self._sources_phase(), self._index_phase(), self.clip_phase()]
+
+
+def make_runner(settings: recipe.BuildSettings) -> Runner:
+    """The runner that the settings name. Ray is imported only here: it takes seconds."""
+    if settings.engine.runner == "sequential":
+        from demix.engine.sequential import SequentialRunner
+
+        return SequentialRunner()
+    if settings.engine.runner == "ray":
+        from demix.engine.ray_runner import RayRunner
+
+        return RayRunner(settings.engine)
+    raise ConfigError(f"engine.runner: {settings.engine.runner!r}; choose ray or sequential")
+
+
+def _source(end: End) -> Source:
+    """The source behind a candidate that was probed."""
+    candidate = end.item.subject
+    assert isinstance(candidate, Candidate)
+    sha256 = end.item[Probe].sha256
+    return Source(id=sha256[:16], uri=candidate.uri, kind=candidate.kind, metadata=candidate.metadata)
+
+
+def _film_seconds(row: Row) -> float:
+    subject = row.parse_subject()
+    return float(subject.seconds) if isinstance(subject, Clip) else 0.0
+
+
+_CLIPS_SCHEMA = pa.schema([(name, pa.string()) for name in to_columns([])])

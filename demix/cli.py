@@ -1,0 +1,188 @@
+"""The command line: `demix build FILMS --output DATASET` and its parts. Parsing only, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+EPILOG = """\
+examples:
+  demix build films/ --output DATASET                     every film below a folder
+  demix build sources.csv --output s3-mount/DATASET       a manifest with the columns uri, kind
+  demix build films/ --output DATASET --set demix_filter.silence_db=-50
+  demix plan films/ --output DATASET                      what would run, and what is done already
+  demix show 0123456789abcdef --output DATASET            everything known of one clip
+  demix verify DATASET                                    re-read the dataset and prove it
+
+A build that was interrupted goes on where it stopped: give the same command again.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status (0 fine, 1 the result is not good, 2 it could not be done)."""
+    parsed = parser().parse_args(arguments)
+    module, _, function = parsed.run.partition(":")
+    command = getattr(importlib.import_module(f"demix.commands.{module}"), function)
+    # Only here, so that --help needs no third-party package.
+    from demix.config import ConfigError
+
+    try:
+        return int(command(parsed))
+    except ConfigError as error:
+        print(f"demix {parsed.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; give the same command again to go on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader (head, less) went away: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="demix",
+        description="Build the DEMIX dataset: single-shot film clips with speech, effects and music tracks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action=_Version, help="print the version")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    build = _command(commands, "build", "work:build", "films in, dataset and report out: all phases in order")
+    _sources(build)
+    _output(build)
+    _settings(build)
+    _running(build)
+    build.add_argument("--dry-run", action="store_true", help="say what would run (as `plan`), change nothing")
+    build.add_argument("--keep-work", action="store_true", help="keep clip media in the work store after packing")
+
+    index = _command(commands, "index", "work:index", "probe the sources, find the shots, write the clip table")
+    _sources(index)
+    _output(index)
+    _settings(index)
+    _running(index)
+
+    for name, about in (
+        ("annotate", "take every clip of the clip table through the stages"),
+        ("pack", "write the kept clips as shards, and the manifests"),
+    ):
+        command = _command(commands, name, f"work:{name}", about)
+        _output(command)
+        _settings(command, saved=True)
+        _running(command)
+        if name == "pack":
+            command.add_argument("--keep-work", action="store_true", help="keep clip media in the work store")
+
+    report = _command(commands, "report", "inspect:report", "write the statistics page of a dataset")
+    report.add_argument("dataset", type=Path, help="the dataset's folder")
+    report.add_argument("--work", help="work store (default: DATASET/.work)")
+
+    verify = _command(
+        commands, "verify", "inspect:verify", "re-read a dataset: hashes, members, every clip, every total"
+    )
+    verify.add_argument("dataset", type=Path, help="the dataset's folder")
+    verify.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+
+    plan = _command(commands, "plan", "inspect:plan", "stages, models, resources; what is done and what would run")
+    _sources(plan, required=False)
+    _output(plan)
+    _settings(plan)
+
+    show = _command(commands, "show", "inspect:show", "print everything known of one clip or source")
+    show.add_argument("clip", help="id of a clip, a source or a candidate")
+    _output(show)
+    _settings(show, saved=True)
+
+    replay = _command(commands, "replay", "work:replay", "run one stage on one clip again, in this process")
+    replay.add_argument("--clip", required=True, help="id of a clip, a source or a candidate")
+    replay.add_argument("--stage", required=True, help="name of the stage")
+    replay.add_argument("--pdb", action="store_true", help="stop in the debugger where the stage raises")
+    _output(replay)
+    _settings(replay, saved=True)
+
+    doctor = _command(commands, "doctor", "doctor:doctor", "check ffmpeg, codecs, models, disk and Ray before any work")
+    doctor.add_argument("--output", type=Path, help="also check that this folder can be written and has room")
+    _settings(doctor)
+
+    config = _command(
+        commands, "config", "inspect:config", "print the settings of a profile, resolved, or all of them explained"
+    )
+    config.add_argument("--reference", action="store_true", help="print every setting with its default and meaning")
+    _settings(config)
+    return top
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, about: str
+) -> argparse.ArgumentParser:
+    made = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+    made.set_defaults(run=run)
+    return made
+
+
+def _sources(command: argparse.ArgumentParser, required: bool = True) -> None:
+    group = command.add_argument_group("sources")
+    group.add_argument(
+        "sources",
+        nargs="+" if required else "*",
+        metavar="FILMS",
+        help="files, folders, fsspec URIs, or manifests (.csv, .jsonl, .parquet with the columns uri, kind)",
+    )
+    group.add_argument(
+        "--kind",
+        choices=("cinematic", "talking_head", "web"),
+        help="what the sources are, where a manifest does not say (default: cinematic)",
+    )
+    group.add_argument("--limit", type=int, metavar="N", help="only the first N sources: to try things out")
+
+
+def _output(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("places")
+    group.add_argument("--output", "-o", type=Path, required=True, metavar="DATASET", help="the dataset's folder")
+    group.add_argument(
+        "--work", help="work store that every node reaches: a folder or an fsspec URI (default: DATASET/.work)"
+    )
+
+
+def _settings(command: argparse.ArgumentParser, saved: bool = False) -> None:
+    group = command.add_argument_group("settings")
+    last = "those of the last build" if saved else "lite"
+    group.add_argument("--profile", help=f"models and thresholds (default: {last})")
+    group.add_argument("--config", type=Path, metavar="FILE", help="YAML with settings that differ from the profile")
+    group.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="one setting, e.g. shots.max_seconds=12; repeatable",
+    )
+
+
+def _running(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("running")
+    group.add_argument("--runner", choices=("ray", "sequential"), help="sequential: all in this process (default: ray)")
+    group.add_argument("--address", help="Ray cluster to join (default: the one here, else a local one)")
+    group.add_argument("--retry-failed", action="store_true", help="try quarantined items again")
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked: reading package metadata takes longer than all of `--help`."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **rest: object):
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
+        from importlib.metadata import version
+
+        print(f"demix {version('demix')}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

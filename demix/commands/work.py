@@ -1,0 +1,96 @@
+"""The commands that work: build, index, annotate, pack, replay."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from rich.console import Console
+
+from demix.build import Build
+from demix.commands.common import open_build, print_funnels, save_settings
+from demix.finish import finish, summarise, verdict
+from demix.packing import pack as pack_shards
+from demix.preflight import check_places
+
+
+def build(args: argparse.Namespace) -> int:
+    """All phases in order."""
+    if args.dry_run:
+        from demix.commands.inspect import plan
+
+        return plan(args)
+    made = open_build(args)
+    try:
+        _index(made, args)
+        made.annotate()
+        return _pack(made, args.keep_work)
+    finally:
+        made.close()
+
+
+def index(args: argparse.Namespace) -> int:
+    """The clip table."""
+    made = open_build(args)
+    try:
+        _index(made, args)
+        summary = summarise(made, annotated=False)
+        print_funnels(Console(), summary.funnels)
+        print(f"{summary.clips} clips are in the clip table; go on with `demix annotate --output {args.output}`")
+        return 0 if summary.clips else 1
+    finally:
+        made.close()
+
+
+def annotate(args: argparse.Namespace) -> int:
+    """Every clip through the stages."""
+    made = open_build(args, saved=True)
+    try:
+        save_settings(made)
+        made.annotate()
+        summary = summarise(made)
+        print_funnels(Console(), summary.funnels)
+        return _say(verdict(summary, made.settings.limits))
+    finally:
+        made.close()
+
+
+def pack(args: argparse.Namespace) -> int:
+    """Shards, manifests and report."""
+    made = open_build(args, saved=True)
+    try:
+        return _pack(made, args.keep_work)
+    finally:
+        made.close()
+
+
+def replay(args: argparse.Namespace) -> int:
+    """One stage on one item, in this process; the ledger is not touched."""
+    from demix.replay import replay as run
+
+    made = open_build(args, saved=True)
+    return run(made, args.clip, args.stage, debugger=args.pdb)
+
+
+def _index(made: Build, args: argparse.Namespace) -> None:
+    check_places(made)
+    count = made.name_sources(args.sources, args.kind, args.limit)
+    print(f"{count} source files named", file=sys.stderr)
+    save_settings(made)
+    made.index()
+
+
+def _pack(made: Build, keep_work: bool) -> int:
+    shards = pack_shards(made)
+    page = finish(made, shards, keep_work=keep_work)
+    summary = summarise(made)
+    print_funnels(Console(), summary.funnels)
+    print(f"\n{summary.kept} clips ({summary.hours:.2f} h) in {len(shards)} shards: {made.dataset}")
+    print(f"report: {page}")
+    return _say(verdict(summary, made.settings.limits))
+
+
+def _say(problem: str) -> int:
+    if problem:
+        print(f"demix: {problem}", file=sys.stderr)
+    return 1 if problem else 0

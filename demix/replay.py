@@ -1,0 +1,72 @@
+"""One stage on one item again, in this process: to see why it failed, under a debugger if wanted."""
+
+from __future__ import annotations
+
+import json
+import pdb
+import sys
+import traceback
+
+from demix.build import Build
+from demix.config import ConfigError
+from demix.engine.attempt import failure
+from demix.engine.phase import Phase
+from demix.engine.row import Row
+from demix.engine.worker import Step
+from demix.stage import Context, Dropped, Failed, Item, Kept, Outcome
+
+
+def replay(build: Build, item: str, stage: str, debugger: bool = False) -> int:
+    """Runs a stage on an item from the records that the ledger holds, prints the outcome, changes no ledger.
+
+    Raises `ConfigError` for an unknown item or stage, or one that earlier stages have not brought this far.
+    """
+    phase, row = find(build, item)
+    step = next((step for step in phase.steps if step.stage.name == stage), None)
+    if step is None:
+        known = ", ".join(step.stage.name for step in phase.steps)
+        raise ConfigError(f"{stage!r} is no stage of the phase {phase.name}; its stages are {known}")
+    prepared = _prepare(phase, row, step)
+    outcome = _run(step, prepared, build, debugger)
+    match outcome:
+        case Kept(record):
+            print(f"kept\n{record.model_dump_json(indent=2) if record else ''}")
+        case Dropped(reason, evidence):
+            print(f"dropped: {reason}\n{json.dumps(dict(evidence), indent=2)}")
+        case Failed(error, message, detail):
+            print(f"failed: {error}: {message}\n{detail}")
+    return 1 if isinstance(outcome, Failed) else 0
+
+
+def find(build: Build, item: str) -> tuple[Phase, Row]:
+    """The phase and the row of a clip, a source or a candidate. Raises `ConfigError` if there is none."""
+    for phase in reversed(build.phases()):  # clips first: they are what people ask for
+        row = next((row for row in phase.rows() if row.id == item), None)
+        if row is not None:
+            return phase, row
+    raise ConfigError(f"{item}: no clip, source or candidate of this build has this id")
+
+
+def _prepare(phase: Phase, row: Row, step: Step) -> Item:
+    """The item with the records of all steps before this one."""
+    item = row.item(phase.kinds)
+    for earlier in phase.steps[: phase.steps.index(step)]:
+        entry = phase.ledger.find(earlier.stage.name, earlier.fingerprint, [row.id]).get(row.id)
+        if entry is None or entry.status != "kept":
+            came = entry.status if entry else "not run"
+            raise ConfigError(f"{row.id} does not reach {step.stage.name}: it is {came} at {earlier.stage.name}")
+        item = item.with_record(entry.record(earlier.stage.adds))
+    return item
+
+
+def _run(step: Step, item: Item, build: Build, debugger: bool) -> Outcome:
+    step.stage.open(Context(build.store, step.fingerprint, build.settings.engine.threads))
+    try:
+        return step.stage.run([item])[0]
+    except Exception as error:
+        if debugger:
+            traceback.print_exc()
+            pdb.post_mortem(sys.exc_info()[2])
+        return failure(error)
+    finally:
+        step.stage.close()
