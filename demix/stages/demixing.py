@@ -1,0 +1,225 @@
+"""Demixing (paper section 3, "Demixing filtering"): one stage takes the sound apart twice, one compares the answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from scipy import signal
+
+from demix.config import Settings
+from demix.media.audio import SILENCE_DB, read_wave, rms_db, write_flac
+from demix.models import model_class
+from demix.models.base import credit
+from demix.models.demixing import ThreeStemDemixer, ThreeStems, TwoStemDemixer, TwoStems
+from demix.records import ClipMedia, DemixCheck, Demixing, Distance, Media
+from demix.stage import Context, Dropped, Item, Kept, Outcome, Stage
+
+COMMON_BAND_HZ = 11000.0
+"""Never compare above this: the paper's second demixer (Spleeter) leaves nothing above 11025 Hz."""
+MAX_GAIN_MATCH = 2.0
+"""Gain matching stays within +-6 dB: a track that is missing is a disagreement, not a matter of gain."""
+PEAK = 1 - 2**-15
+"""The largest sample that 16 bits hold on both sides."""
+TRACKS = ("speech", "effects", "music")
+
+
+def l1_distance(a: np.ndarray, b: np.ndarray, mix: np.ndarray, sample_rate: int, band_hz: float) -> Distance:
+    """How far two estimates of one track are apart, relative to the mix; 0 is equal.
+
+    `a`, `b`, `mix`: (channels, samples) at one `sample_rate` (Hz); all three are low-passed at `band_hz` first, so that
+    a model that leaves out the treble is not punished for it. `raw` = mean|a-b| / mean|mix|; `normalised` is the same
+    after `b` was brought to the level of `a` (at most 6 dB either way). A mix without sound gives 0.
+    """
+    if not a.shape == b.shape == mix.shape:
+        raise ValueError(f"tracks and mix differ in shape: {a.shape}, {b.shape}, {mix.shape}")
+    a, b, mix = (low_pass(wave, sample_rate, band_hz) for wave in (a, b, mix))
+    loudness = float(np.abs(mix).mean()) if mix.size else 0.0
+    if loudness < 10 ** (SILENCE_DB / 20):
+        return Distance(raw=0.0, normalised=0.0)
+    level_a, level_b = np.sqrt(np.mean(np.square(a))), np.sqrt(np.mean(np.square(b)))
+    gain = np.clip(level_a / level_b, 1 / MAX_GAIN_MATCH, MAX_GAIN_MATCH) if level_b > 0 else 1.0
+    return Distance(
+        raw=float(np.abs(a - b).mean()) / loudness,
+        normalised=float(np.abs(a - gain * b).mean()) / loudness,
+    )
+
+
+def low_pass(wave: np.ndarray, sample_rate: int, band_hz: float) -> np.ndarray:
+    """Everything above `band_hz` removed, linear phase, no delay, float64; unchanged where the rate ends earlier."""
+    wave = wave.astype(np.float64)
+    if band_hz >= 0.49 * sample_rate or wave.shape[-1] == 0:
+        return wave
+    taps = signal.firwin(255, band_hz, fs=sample_rate)
+    return signal.oaconvolve(wave, taps[np.newaxis], mode="full", axes=-1)[..., 127 : 127 + wave.shape[-1]]
+
+
+class DemixingSettings(Settings):
+    """Who takes the sound apart."""
+
+    three: str = "lite"
+    """Model A, role `demix_three`: speech, effects, music."""
+
+    two: str = "lite"
+    """Model B, role `demix_two`: speech, others; the second witness, built differently from A."""
+
+
+class DemixingStage(Stage):
+    """Runs both demixers, writes A's three stems, records levels and all distances; decides nothing."""
+
+    name = "demixing"
+    needs = (ClipMedia,)
+    adds = Demixing
+    settings: DemixingSettings
+
+    def __init__(self, settings: DemixingSettings):
+        super().__init__(settings)
+
+    def revision(self) -> str:
+        models = (model_class("demix_three", self.settings.three), model_class("demix_two", self.settings.two))
+        return "+".join(f"{model.name}@{model.revision}" for model in models)
+
+    def media(self, record: Demixing) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(getattr(record, track).key for track in TRACKS)
+
+    def open(self, context: Context) -> None:
+        super().open(context)
+        self.three: ThreeStemDemixer = model_class("demix_three", self.settings.three)()
+        self.two: TwoStemDemixer = model_class("demix_two", self.settings.two)()
+
+    def run(self, items: Sequence[Item]) -> list[Outcome]:
+        return [self._demix(item) for item in items]
+
+    def _demix(self, item: Item) -> Outcome:
+        with self.context.store.local(item[ClipMedia].mix.key) as path:
+            mix, sample_rate = read_wave(path)
+        seed = seed_of(item.clip.id)
+        three = self.three.separate(mix, sample_rate, seed)
+        two = self.two.separate(mix, sample_rate, seed)
+        stems = {track: getattr(three, track) for track in TRACKS}
+        for name, wave in {**stems, "two_speech": two.speech, "two_others": two.others}.items():
+            if wave.shape != mix.shape:
+                raise ValueError(f"the demixer's {name} has the shape {wave.shape}, the mix {mix.shape}")
+        gain = min(1.0, PEAK / max(1e-9, *(float(np.abs(stem).max(initial=0)) for stem in stems.values())))
+        media = {track: self._write(item, track, gain * stem, sample_rate) for track, stem in stems.items()}
+        return Kept(
+            Demixing(
+                three=credit(self.three),
+                two=credit(self.two),
+                **media,
+                levels_db=levels_db(mix, stems, two),
+                distances=distances(mix, three, two, sample_rate, self._band_hz()),
+                residual_db=rms_db(mix.astype(np.float64) - sum(stem.astype(np.float64) for stem in stems.values())),
+                gain_db=float(20 * np.log10(gain)),
+                confidence=three.confidence,
+            )
+        )
+
+    def _band_hz(self) -> float:
+        return min(self.three.bandwidth_hz, self.two.bandwidth_hz, COMMON_BAND_HZ)
+
+    def _write(self, item: Item, track: str, wave: np.ndarray, sample_rate: int) -> Media:
+        key = self.context.key(item, f"{track}.flac")
+        with self.context.store.write(key) as path:
+            write_flac(path, wave, sample_rate)
+            return Media(key=key, bytes=path.stat().st_size)
+
+
+def seed_of(clip_id: str) -> int:
+    """32 bits that depend on the clip alone."""
+    return int.from_bytes(hashlib.blake2b(clip_id.encode(), digest_size=4).digest())
+
+
+def levels_db(mix: np.ndarray, stems: Mapping[str, np.ndarray], two: TwoStems) -> dict[str, float]:
+    """Levels before the common gain, so that they are on the mix's scale."""
+    waves = {"mix": mix, **stems, "two_speech": two.speech, "two_others": two.others}
+    return {name: rms_db(wave) for name, wave in waves.items()}
+
+
+def distances(
+    mix: np.ndarray, three: ThreeStems, two: TwoStems, sample_rate: int, band_hz: float
+) -> dict[str, Distance]:
+    """All three pairs, also those that the paper's rule will not compare: a later rule may."""
+    pairs = {
+        "speech": (three.speech, two.speech),
+        "others_effects": (three.effects, two.others),
+        "others_music": (three.music, two.others),
+    }
+    return {name: l1_distance(a, b, mix, sample_rate, band_hz) for name, (a, b) in pairs.items()}
+
+
+class MaxDistance(Settings):
+    """Largest distance (mean|a-b| / mean|mix|) at which two demixers agree; the paper gives no numbers."""
+
+    speech: float = 0.35
+    """Between the two speech tracks."""
+
+    others: float = 0.35
+    """Between the second demixer's others and the first one's effects or music."""
+
+
+class DemixFilterSettings(Settings):
+    """When two demixers disagree too much."""
+
+    silence_db: float = -45.0
+    """A track below this level (dBFS, RMS over the whole clip) is silent. The paper's value."""
+
+    distance: Literal["raw", "normalised"] = "raw"
+    """Which of the two recorded distances is judged."""
+
+    max_distance: MaxDistance = MaxDistance()
+
+
+class DemixFilter(Stage):
+    """The paper's rule: speech against speech; others against effects where music is silent, against music where
+    effects are silent; dropped if any of these is too far apart."""
+
+    name = "demix_filter"
+    needs = (Demixing,)
+    adds = DemixCheck
+    reasons = ("demix_disagreement",)
+    settings: DemixFilterSettings
+
+    def __init__(self, settings: DemixFilterSettings):
+        super().__init__(settings)
+
+    def run(self, items: Sequence[Item]) -> list[Outcome]:
+        return [self._judge(item[Demixing]) for item in items]
+
+    def _judge(self, demixing: Demixing) -> Outcome:
+        silent = tuple(track for track in TRACKS if demixing.levels_db[track] < self.settings.silence_db)
+        compared = comparable(silent)
+        found = {pair: getattr(demixing.distances[pair], self.settings.distance) for pair in demixing.distances}
+        limit = self.settings.max_distance
+        if any(found[pair] > (limit.speech if pair == "speech" else limit.others) for pair in compared):
+            return Dropped("demix_disagreement", self._evidence(demixing, silent, compared))
+        return Kept(DemixCheck(silent=silent, compared=compared))
+
+    def _evidence(
+        self, demixing: Demixing, silent: tuple[str, ...], compared: tuple[str, ...]
+    ) -> dict[str, float | int | str]:
+        evidence: dict[str, float | int | str] = {"compared": " ".join(compared), "silent": " ".join(silent)}
+        for pair, distance in demixing.distances.items():
+            evidence |= {f"{pair}_raw": distance.raw, f"{pair}_normalised": distance.normalised}
+        evidence |= {f"{track}_db": level for track, level in demixing.levels_db.items()}
+        return evidence | {
+            "judged": self.settings.distance,
+            "max_distance_speech": self.settings.max_distance.speech,
+            "max_distance_others": self.settings.max_distance.others,
+            "silence_db": self.settings.silence_db,
+        }
+
+
+def comparable(silent: Sequence[str]) -> tuple[str, ...]:
+    """The pairs that the paper's rule compares, given which of A's tracks are silent.
+
+    Where music and effects are both silent, `others` should be near silence itself, so it is compared with both.
+    """
+    pairs = ["speech"]
+    if "music" in silent:
+        pairs.append("others_effects")
+    if "effects" in silent:
+        pairs.append("others_music")
+    return tuple(pairs)
