@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, pairwise
 from sys import intern
 from typing import NamedTuple
 
@@ -23,12 +23,12 @@ from demix.records import SCHEMA_VERSION
 class PackSettings(Settings):
     """How kept clips become shards and which of them are held out."""
 
-    target_bytes: int = Field(10**9, ge=1)
+    target_bytes: int = Field(default=10**9, ge=1)
     """Size of a shard in bytes that is not exceeded, unless a single clip is larger. 1 GB: few enough files for any
     file system, small enough to rewrite, and long sequential reads."""
-    test_clips: int = Field(1000, ge=0)
+    test_clips: int = Field(default=1000, ge=0)
     """Clips to hold out for the test split; 0 for none. The paper holds out 1,000."""
-    test_share: float = Field(0.05, ge=0, le=1)
+    test_share: float = Field(default=0.05, ge=0, le=1)
     """Share of all clips that the test split aims at where that is fewer than `test_clips`, so that a small dataset
     is not all test. As whole sources are taken, the outcome may be larger."""
     test_seed: int = 0
@@ -81,7 +81,7 @@ def plan_shards(entries: Iterable[Entry], settings: PackSettings) -> list[Shard]
     `target_bytes`. Raises ValueError if two entries have one clip id.
     """
     rows = sorted(e._replace(source_id=intern(e.source_id), signature=intern(e.signature)) for e in entries)
-    for first, second in zip(rows, rows[1:], strict=False):
+    for first, second in pairwise(rows):
         if first.clip_id == second.clip_id:
             raise ValueError(f"clip {first.clip_id} is planned twice; clip ids are unique over a dataset")
     test = held_out(Counter(row.source_id for row in rows), settings)

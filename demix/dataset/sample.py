@@ -63,9 +63,7 @@ class Sample:
     def __post_init__(self) -> None:
         known = {kind.name for kind in CLIP_RECORDS + SOURCE_RECORDS}
         if strange := sorted(set(self.records) - known):
-            raise ValueError(
-                f"{self.clip.id}: records {strange} have no place in the dataset; add them to CLIP_RECORDS"
-            )
+            raise ValueError(f"{self.clip.id}: the dataset has no place for {strange}; add them to CLIP_RECORDS")
         if absent := [kind.name for kind in (ClipMedia, Demixing, Caption, Subsets) if kind.name not in self.records]:
             raise ValueError(f"{self.clip.id}: a sample needs the records {absent}; run the stages that add them")
         check_signature(self.signature)

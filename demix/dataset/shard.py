@@ -77,7 +77,7 @@ def is_committed(shard: Shard, dataset: Path) -> bool:
 
 
 def write_shard(shard: Shard, samples: Iterable[Sample], store: Store, dataset: Path) -> Commit:
-    """Brings a shard into the dataset; does nothing if it is there as planned. `samples` are the planned ones, in order.
+    """Brings a shard into the dataset, unless it is there as planned. `samples` are the planned ones, in order.
 
     Needs no other shard and no lock: whoever writes the same shard at the same time writes the same bytes. Raises
     ShardError if a sample is not as planned or a file of it is missing or of another size.
@@ -147,10 +147,8 @@ def _write_tar(
         for entry in shard.entries:
             sample = next(remaining, None)
             if sample is None or sample.entry != entry:
-                got = "nothing" if sample is None else f"{sample.clip.id} ({sample.entry.digest})"
-                raise ShardError(
-                    f"{shard.tar}: clip {entry.clip_id} ({entry.digest}) was planned, {got} came; plan again"
-                )
+                got = sample.entry if sample else "nothing"
+                raise ShardError(f"{shard.tar}: {entry} was planned, {got} came; plan again")
             members = [_add(writer, sample, field, shard, store) for field in MEMBERS]
             identity = {"clip_id": entry.clip_id, "split": shard.split, "signature": shard.signature}
             rows.append(identity | {"members": members})

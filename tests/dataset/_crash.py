@@ -6,6 +6,7 @@ Prints one line a crash point. Each attempt is a forked child, so that pyarrow i
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 import pandas  # noqa: F401  (pyarrow imports it at its first table: once here rather than in every child)
 
 from demix.dataset.plan import PackSettings
+from demix.dataset.shard import read_commit
+from demix.dataset.tar import sha256_of
 from demix.store import Store
 from tests.dataset.making import Maker, pack, tree
 
@@ -21,20 +24,18 @@ KILLED = 9
 CALLS = ("fsync", "replace", "unlink", "rmdir", "mkdir")
 
 
-def crash_at(point: int, after: bool) -> None:
-    """Makes the `point`-th of `CALLS` the last thing this process does: not done, or done and nothing more."""
+def crash_at(point: int) -> None:
+    """Makes this process die in place of the `point`-th of `CALLS`: what lies on the disk then is what lay there
+    after the call before it, and whatever was written since."""
     count = 0
 
     def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*args: Any, **kwargs: Any) -> Any:
             nonlocal count
             count += 1
-            if count == point and not after:
-                os._exit(KILLED)
-            result = call(*args, **kwargs)
             if count == point:
                 os._exit(KILLED)
-            return result
+            return call(*args, **kwargs)
 
         return counting
 
@@ -55,28 +56,40 @@ def in_child(work: Callable[[], object]) -> int:
         os._exit(status)
 
 
+def commits_are_true(data: Path) -> bool:
+    """Whether every commit file speaks of the very files beside it."""
+    for path in data.rglob("*.commit.json"):
+        stem = path.relative_to(data).as_posix().removesuffix(".commit.json")
+        commit = read_commit(data, stem)
+        assert commit is not None
+        found = sha256_of(data / f"{stem}.tar"), sha256_of(data / f"{stem}.parquet")
+        if found != (commit.tar.sha256, commit.parquet.sha256):
+            return False
+    return True
+
+
 def main(root: Path, video: Path) -> None:
     settings = PackSettings(target_bytes=200_000, test_clips=0)
     maker = Maker(Store(root / "work"), video)
-    first, second = maker.samples(1, 2), maker.samples(1, 3, scene="Another room.")
-    assert in_child(lambda: pack(second, maker.store, root / "whole", settings)) == 0
+    # The dataset holds an older build: the crash happens while it is being replaced.
+    old, new, data = maker.samples(1, 3), maker.samples(1, 2, scene="Another room."), root / "data"
+    assert in_child(lambda: pack(old, maker.store, root / "old", settings)) == 0
+    assert in_child(lambda: pack(new, maker.store, root / "whole", settings)) == 0
     whole = tree(root / "whole")
-    for after in (False, True):
-        for point in range(1, 1000):
-            data = root / f"data-{after}-{point}"
-            # The dataset holds an older build: the crash happens while it is being replaced.
-            assert in_child(lambda data=data: pack(first, maker.store, data, settings)) == 0
+    status, point = KILLED, 0
+    while status == KILLED:
+        point += 1
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.copytree(root / "old", data)
 
-            def interrupted(data: Path = data, point: int = point, after: bool = after) -> None:
-                crash_at(point, after)
-                pack(second, maker.store, data, settings)
+        def interrupted(point: int = point) -> None:
+            crash_at(point)
+            pack(new, maker.store, data, settings)
 
-            status = in_child(interrupted)
-            assert status in (0, KILLED), status
-            assert in_child(lambda data=data: pack(second, maker.store, data, settings)) == 0
-            print(f"{after} {point} {status} {'same' if tree(data) == whole else 'different'}")
-            if status == 0:
-                break
+        status = in_child(interrupted)
+        true = commits_are_true(data)
+        assert in_child(lambda: pack(new, maker.store, data, settings)) == 0
+        print(f"{point} {status} {true} {tree(data) == whole}")
 
 
 if __name__ == "__main__":

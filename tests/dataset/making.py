@@ -50,7 +50,7 @@ def make_video(path: Path, frames: int = FRAMES, seconds: float | None = None) -
     ]
     codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-threads", "1"]
     exact = ["-bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
-    subprocess.run([ffmpeg, "-v", "error", "-y", *sum(sources, []), *codecs, *exact, str(path)], check=True)
+    subprocess.run([ffmpeg, "-v", "error", "-y", *sources[0], *sources[1], *codecs, *exact, str(path)], check=True)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Shards on disk: bytes that depend on content only, rewritten when it changes, never believed without a commit file."""
+"""Shards on disk: bytes that depend on content only, rewritten when it changes, not believed without a commit file."""
 
 from __future__ import annotations
 
