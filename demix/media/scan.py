@@ -1,0 +1,63 @@
+"""One low-resolution decode of a source for shot detection, in a sandboxed child: times and small pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from demix.config import Settings
+from demix.media import sandbox
+from demix.media.errors import MediaError
+from demix.media.limits import MediaLimits
+from demix.records import VideoStream
+
+
+class ScanSettings(Settings):
+    """How a source is decoded for shot detection."""
+
+    side: int = Field(default=256, ge=64, le=1024)
+    """Pixels of the longer side of the small picture; the command's own value. Smaller pictures stay as they are."""
+    path: Literal["exact"] = "exact"
+    """`exact`: every frame is decoded."""
+
+
+def scan(
+    source: Path, video: VideoStream, settings: ScanSettings, limits: MediaLimits, threads: int = 1
+) -> Generator[tuple[int, np.ndarray], None, None]:
+    """Yields (pts, picture) of every frame in display order: strictly ascending pts in ticks of the stream's time base,
+    uint8 BGR (height, width, 3), not rotated.
+
+    A frame that does not decode is left out; so is what comes after the point where the container itself breaks. Raises
+    `MediaError`: `decode` if no frame decodes at all, and `timeout`, `crash`, `limits` of the child.
+    """
+    dtype = small_record(*_small_size(video, settings.side))
+    arguments = {
+        "path": str(source.absolute()),
+        "index": video.index,
+        "shape": dtype["picture"].shape[:2],
+        "limits": limits.model_dump(),
+        "threads": threads,
+    }
+    frames = 0
+    for record in sandbox.stream("demix.media.small:read", arguments, limits, seconds=limits.scan_seconds):
+        for row in np.frombuffer(record, dtype):
+            frames += 1
+            yield int(row["pts"]), row["picture"]
+    if not frames:
+        raise MediaError("decode", "no frame can be decoded")
+
+
+def _small_size(video: VideoStream, side: int) -> tuple[int, int]:
+    """(height, width) of the small picture, as stored: before the player's rotation."""
+    width, height = (video.height, video.width) if video.rotation in (90, 270) else (video.width, video.height)
+    shrink = max(1.0, max(width, height) / side)
+    return max(1, round(height / shrink)), max(1, round(width / shrink))
+
+
+def small_record(height: int, width: int) -> np.dtype[np.void]:
+    """What one frame is on its way from the child."""
+    return np.dtype([("pts", "<i8"), ("picture", "u1", (height, width, 3))])

@@ -1,0 +1,189 @@
+"""Section 3.1 of the paper: take a source apart into single shots, each of which is a clip.
+
+The detector says where cuts, fades and dissolves are; the arithmetic here makes spans of them that hold one shot each.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil, floor
+from statistics import median
+from typing import Literal
+
+from pydantic import Field
+
+from demix.config import Settings
+from demix.media.errors import MediaError
+from demix.media.limits import MediaLimits
+from demix.media.scan import ScanSettings, scan
+from demix.models import model_class
+from demix.models.base import credit
+from demix.models.shots import Boundaries, ShotDetector
+from demix.models.shots.settings import AdaptiveSettings, GradualSettings
+from demix.records import Clip, Probe, Shot, Shots, Source, clip_id
+from demix.sources.fetch import local_copy
+from demix.stage import Context, Failed, Item, Kept, Outcome, Stage
+
+
+class ShotsSettings(Settings):
+    """Where shots begin and end."""
+
+    model: str = "adaptive"
+    """Who detects; `adaptive` is PySceneDetect's AdaptiveDetector with a finder of fades and dissolves."""
+    adaptive: AdaptiveSettings = AdaptiveSettings()
+    """Hard cuts."""
+    gradual: GradualSettings = GradualSettings()
+    """Fades and dissolves."""
+    scan: ScanSettings = ScanSettings()
+    """The decode behind it."""
+    trim_frames: int = Field(default=1, ge=0)
+    """Frames taken off a shot wherever it meets another one: encoders blend neighbours, detectors err by one."""
+    max_seconds: float = Field(default=20.0, gt=0.1)
+    """A longer shot is split into equal parts. 20 s hold 480 frames, ten training samples."""
+    limits: MediaLimits = MediaLimits()
+    """What the decoding child may use."""
+
+
+class ShotsStage(Stage):
+    """Adds `Shots` to sources.
+
+    A source that is damaged, or ends too early, has the shots of what decoded: they are whole pictures, and the probe
+    has told a truncated file from a whole one before. Where no frame decodes, or the decoder dies or stalls, it fails.
+    """
+
+    name = "shots"
+    version = 1
+    needs = (Probe,)
+    adds = Shots
+    settings: ShotsSettings
+
+    def __init__(self, settings: ShotsSettings):
+        super().__init__(settings)
+        self.timeout_seconds = settings.limits.scan_seconds + 600
+
+    def revision(self) -> str:
+        judge = credit(model_class("shots", self.settings.model))
+        return f"{judge.model}@{judge.revision}"
+
+    def open(self, context: Context) -> None:
+        super().open(context)
+        self._detector: ShotDetector = model_class("shots", self.settings.model)(
+            self.settings.adaptive, self.settings.gradual
+        )
+
+    def run(self, items: Sequence[Item]) -> Sequence[Outcome]:
+        return [self._detect(item) for item in items]
+
+    def _detect(self, item: Item) -> Outcome:
+        if not isinstance(item.subject, Source):
+            raise TypeError(f"{item.id}: shot detection needs a source, not a {item.subject.name}")
+        video = item[Probe].video
+        try:
+            with (
+                local_copy(item.subject.uri) as path,
+                closing(scan(path, video, self.settings.scan, self.settings.limits, self.context.threads)) as frames,
+            ):
+                found = self._detector.detect(frames, float(Fraction(video.average_rate)))
+        except MediaError as error:
+            # A damaged file stays damaged; a child that died or stalled may have met a busy machine.
+            return Failed(f"MediaError.{error.kind}", error.message, error.detail, error.kind in ("timeout", "crash"))
+        judge = credit(self._detector)
+        return Kept(
+            Shots(
+                model=judge.model,
+                revision=judge.revision,
+                shots=tuple(shots_between(found, video.end_pts, Fraction(video.time_base), self.settings)),
+                frames=found.frames,
+                cuts=found.cuts,
+                graduals=found.graduals,
+            )
+        )
+
+
+def clips_of(source: Source, probe: Probe, shots: Shots) -> list[Clip]:
+    """One clip for every shot, also for those too short to use: they are dropped under their own names later."""
+    return [
+        Clip(
+            id=clip_id(source.id, shot.start_pts, shot.end_pts),
+            source_id=source.id,
+            uri=source.uri,
+            kind=source.kind,
+            ordinal=ordinal,
+            start_pts=shot.start_pts,
+            end_pts=shot.end_pts,
+            time_base=probe.video.time_base,
+        )
+        for ordinal, shot in enumerate(shots.shots)
+    ]
+
+
+def shots_between(found: Boundaries, end_pts: int, time_base: Fraction, settings: ShotsSettings) -> list[Shot]:
+    """Spans that hold one shot each: in order, disjoint, none over `max_seconds`, none with a frame of a transition.
+
+    `end_pts` is where the stream ends; a film that stopped decoding before ends with its last decoded frame.
+    """
+    times = [*found.pts, _end(found.pts, end_pts)]
+    longest = floor(Fraction(settings.max_seconds) / time_base)
+    shots = []
+    for first, stop, begins, ends in _stretches(found):
+        first += 0 if begins == "start" else settings.trim_frames
+        stop -= 0 if ends == "end" else settings.trim_frames
+        if first < stop:
+            shots += _split(times[first : stop + 1], begins, ends, max(1, longest))
+    return shots
+
+
+_Begin = Literal["start", "cut", "gradual"]
+_End = Literal["end", "cut", "gradual"]
+
+
+def _stretches(found: Boundaries) -> Iterator[tuple[int, int, _Begin, _End]]:
+    """(first frame, frame after the last, what begins it, what ends it) between neighbouring transitions."""
+    meetings: list[tuple[int, int, Literal["cut", "gradual"]]] = [(cut, cut, "cut") for cut in found.cuts]
+    meetings += [(first, last + 1, "gradual") for first, last in found.graduals]
+    start: int = 0
+    begins: _Begin = "start"
+    for stop, resume, kind in sorted(meetings):
+        if stop > start:
+            yield start, stop, begins, kind
+        start, begins = max(start, resume), kind
+    if start < found.frames:
+        yield start, found.frames, begins, "end"
+
+
+def _end(pts: Sequence[int], end_pts: int) -> int:
+    """pts after the last frame: the stream's end if that frame was the stream's last, else one frame's time later."""
+    if len(pts) < 2:
+        return max(end_pts, pts[-1] + 1)
+    step = max(1, round(median(after - before for before, after in pairwise(pts))))
+    return end_pts if pts[-1] < end_pts <= pts[-1] + 10 * step else pts[-1] + step
+
+
+def _split(times: Sequence[int], begins: _Begin, ends: _End, longest: int) -> list[Shot]:
+    """The span of `times` (pts of its frames and of its end) in equal parts of at most `longest` ticks.
+
+    Parts begin with a frame, except where one frame alone lasts longer than a part may.
+    """
+    start, end = times[0], times[-1]
+    fewest = ceil(Fraction(end - start, longest))
+    for parts in (fewest, fewest + 1):
+        exact = [start + (end - start) * part // parts for part in range(parts + 1)]
+        edges = [times[bisect_right(times, edge) - 1] for edge in exact]
+        if all(0 < after - before <= longest for before, after in pairwise(edges)):
+            break
+    else:
+        edges = exact
+    last = len(edges) - 2
+    return [
+        Shot(
+            start_pts=before,
+            end_pts=after,
+            begins=begins if part == 0 else "split",
+            ends=ends if part == last else "split",
+        )
+        for part, (before, after) in enumerate(pairwise(edges))
+    ]
