@@ -3,8 +3,10 @@
 `make_film` for tests, `python -m tests.films demo FOLDER` for the sample films of `make demo`.
 """
 
-from tests.films.film import Effect, FilmTruth, Music, Shot, ShotTruth, Speech, SpeechTruth, as_json, make_film
+from tests.films.film import make_film
 from tests.films.pictures import View
+from tests.films.script import Effect, Music, Shot, Speech
+from tests.films.truth import FilmTruth, ShotTruth, SpeechTruth, as_json
 
 __all__ = [
     "Effect",

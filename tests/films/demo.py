@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from tests.films.film import Effect, FilmTruth, Music, Shot, Speech, as_json, make_film
+from tests.films.film import make_film
 from tests.films.pictures import View
+from tests.films.script import Effect, Music, Shot, Speech
+from tests.films.truth import FilmTruth, as_json
 
 SIZE = (640, 360)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
-from av.stream import Stream
 from av.video.stream import VideoStream
 
 SECONDS_AT_ONCE = 0.5
@@ -23,6 +23,7 @@ def write(
     *,
     durations: Sequence[int],
     time_base: Fraction,
+    rate: Fraction,
     size: tuple[int, int],
     codec: str,
     options: dict[str, str],
@@ -34,26 +35,33 @@ def write(
     """`frames` uint8 RGB (height, width, 3), each shown for its number of `time_base` ticks; `wave` float32
     (channels, samples). The container follows the suffix of `path`. No `codec`: no video stream."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        video = _video(container, codec, options, size, time_base) if codec else None
+        video = _video(container, codec, options, size, rate, time_base) if codec else None
         sound = _Sound(container, wave, audio_codec, sample_rate, first_seconds) if wave is not None else None
-        pts = round(first_seconds / time_base)
-        for pixels, duration in zip(frames, durations, strict=True):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base, frame.duration = pts, time_base, duration
-            container.mux(video.encode(frame))
-            pts += duration
-            if sound:
-                sound.write_until(pts * time_base - first_seconds)
         if video:
+            pts = round(first_seconds / time_base)
+            for pixels, duration in zip(frames, durations, strict=True):
+                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+                frame.pts, frame.time_base, frame.duration = pts, time_base, duration
+                container.mux(video.encode(frame))
+                pts += duration
+                if sound:
+                    sound.write_until(pts * time_base - first_seconds)
             container.mux(video.encode(None))
         if sound:
             sound.finish()
 
 
 def _video(
-    container: OutputContainer, codec: str, options: dict[str, str], size: tuple[int, int], time_base: Fraction
+    container: OutputContainer,
+    codec: str,
+    options: dict[str, str],
+    size: tuple[int, int],
+    rate: Fraction,
+    time_base: Fraction,
 ) -> VideoStream:
-    video = container.add_stream(codec, rate=1 / (time_base * 4), options=_defaults(codec) | options)
+    video = container.add_stream(codec, rate=rate, options=_defaults(codec) | options)
+    if not isinstance(video, VideoStream):
+        raise TypeError(f"{codec} encodes no pictures")
     video.width, video.height = size
     video.pix_fmt = "yuv420p" if size[0] % 2 == size[1] % 2 == 0 else "yuv444p"  # 4:2:0 wants even sides
     video.codec_context.time_base = time_base
@@ -78,7 +86,10 @@ class _Sound:
         layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(wave)]
         self.container, self.wave, self.rate = container, wave, rate
         self.first, self.written = round(first_seconds * rate), 0
-        self.stream: Stream = container.add_stream(codec, rate=rate, layout=layout)
+        stream = container.add_stream(codec, rate=rate, layout=layout)
+        if not isinstance(stream, AudioStream):
+            raise TypeError(f"{codec} encodes no sound")
+        self.stream = stream
         self.stream.codec_context.flags |= av.codec.context.Flags.bitexact
         self.layout = layout
         self.resampler = AudioResampler(self.stream.format, layout, rate, frame_size=self.stream.frame_size or 1024)

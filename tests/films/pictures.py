@@ -166,7 +166,7 @@ def open_mouth(pixels: np.ndarray, face: Face, opening: float) -> np.ndarray:
     y0, y1 = int(face.y - 0.5 * face.width), int(face.y + reach) + 1
     xs = np.arange(x0, x1, dtype=np.float32)[None, :]
     ys = np.arange(y0, y1, dtype=np.float32)[:, None]
-    gap = opening * 0.42 * face.width * np.maximum(1 - ((xs - face.x) / half) ** 2, 0)
+    gap = opening * 0.32 * face.width * np.maximum(1 - ((xs - face.x) / half) ** 2, 0)
     offset = ys - face.y
     up, down = 0.25 * gap, 0.75 * gap
     above, below = 0.5 * face.width, reach

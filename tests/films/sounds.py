@@ -80,7 +80,7 @@ def engine(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     phase = np.cumsum(wander) / rate
     pulses = np.maximum(np.sin(2 * np.pi * phase), 0) ** 8 * (1 + 0.5 * np.sin(np.pi * phase))
     rough = pulses * (1 + rng.standard_normal(samples)) + 0.05 * rng.standard_normal(samples)
-    body = scipy.signal.sosfilt(scipy.signal.butter(2, [60, 5000], "bandpass", fs=rate, output="sos"), rough)
+    body = scipy.signal.sosfilt(_band(2, 60, 5000, rate), rough)
     hiss = 0.03 * rng.standard_normal((2, samples))
     return _peak_one(np.stack([body, np.roll(body, rate // 900)]) + hiss)
 
@@ -90,8 +90,8 @@ def wind(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng([seed, 4])
     samples = round(seconds * rate)
     noise = rng.standard_normal((2, samples))
-    low = scipy.signal.sosfilt(scipy.signal.butter(2, [150, 700], "bandpass", fs=rate, output="sos"), noise)
-    high = scipy.signal.sosfilt(scipy.signal.butter(1, [700, 9000], "bandpass", fs=rate, output="sos"), noise)
+    low = scipy.signal.sosfilt(_band(2, 150, 700, rate), noise)
+    high = scipy.signal.sosfilt(_band(1, 700, 9000, rate), noise)
     knots = max(4, round(seconds * 1.5))
     gust = np.interp(np.linspace(0, 1, samples), np.linspace(0, 1, knots), rng.uniform(0.3, 1, knots))
     return _peak_one(gust * low + 0.5 * gust**3 * high)
@@ -118,7 +118,7 @@ def rain(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng([seed, 6])
     samples = round(seconds * rate)
     drops = rng.standard_normal((2, samples)) * (rng.random((2, samples)) < 0.002) * 8
-    bright = scipy.signal.butter(1, [900, 12000], "bandpass", fs=rate, output="sos")
+    bright = _band(1, 900, 12000, rate)
     return _peak_one(scipy.signal.sosfilt(bright, rng.standard_normal((2, samples)) + drops))
 
 
@@ -138,6 +138,11 @@ EFFECTS: dict[str, Callable[[float, int, int], np.ndarray]] = {
 }
 
 
+def _band(order: int, low: float, high: float, rate: int) -> np.ndarray:
+    """A band-pass filter, as wide as the rate allows."""
+    return scipy.signal.butter(order, [low, min(high, 0.45 * rate)], "bandpass", fs=rate, output="sos")
+
+
 def _mix(track: np.ndarray, sound: np.ndarray, start: float, rate: int, position: float) -> None:
     """Adds a mono sound at `start` seconds, panned from -1 (left) to 1 (right), cut at the track's end."""
     first = round(start * rate)
@@ -152,6 +157,6 @@ def _peak_one(track: np.ndarray) -> np.ndarray:
 
 def telephone(wave: np.ndarray, rate: int) -> np.ndarray:
     """`wave` as an old telephone line gives it: 300 to 3,000 Hz, with line noise at -38 dBFS."""
-    band = scipy.signal.butter(6, [300, 3000], "bandpass", fs=rate, output="sos")
+    band = _band(6, 300, 3000, rate)
     noise = 10 ** (-38 / 20) * np.random.default_rng(9).standard_normal(wave.shape)
     return scipy.signal.sosfilt(band, wave + noise).astype(np.float32)

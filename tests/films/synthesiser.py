@@ -21,7 +21,7 @@ class Espeak:
     """eSpeak NG from the `espeakng-loader` wheel."""
 
     def __init__(self) -> None:
-        import espeakng_loader  # only here: the library is not a requirement of the project
+        import espeakng_loader  # type: ignore[import-not-found]  # no requirement of the project: only this command wants it
 
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         self.sample_rate = self._library.espeak_Initialize(RETRIEVE, 0, espeakng_loader.get_data_path().encode(), 1)
