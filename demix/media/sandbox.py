@@ -35,6 +35,7 @@ Arguments = Mapping[str, Any]
 _HEADER = struct.Struct("<cQ")  # tag, length: b"D" a record, b"R" the end, b"E" a MediaError as JSON
 _TAIL = 8192
 _CHUNK = 1 << 20
+_STDOUT = 4 << 20
 
 
 def call(function: str, arguments: Arguments, limits: MediaLimits, *, seconds: float) -> Any:
@@ -64,17 +65,20 @@ def stream(
         child.kill()
 
 
-def run(command: Sequence[str], limits: MediaLimits, *, seconds: float, fds: Sequence[int] = ()) -> str:
-    """Runs a command to its end and returns the tail of its stderr; `fds` stay open in it, its stdout is discarded.
+def run(command: Sequence[str], limits: MediaLimits, *, seconds: float, fds: Sequence[int] = ()) -> bytes:
+    """Runs a command to its end and returns its stdout, 4 MiB at most; the descriptors `fds` stay open in it.
 
     Raises `MediaError`: `timeout`, `limits` (memory, output size), `crash` (a signal), `decode` (exit status).
     """
     child = _Child(command, limits, seconds, output_bytes=limits.output_bytes, fds=fds)
     try:
-        for _ in child.chunks(seconds):
-            pass
+        stdout = bytearray()
+        for chunk in child.chunks(seconds):
+            stdout += chunk
+            if len(stdout) > _STDOUT:
+                raise MediaError("limits", f"wrote more than {_STDOUT} bytes to stdout", child.tail)
         child.finish()
-        return child.tail
+        return bytes(stdout)
     finally:
         child.kill()
 

@@ -18,7 +18,8 @@ def discover(inputs: Sequence[str], kind: Kind | None = None) -> Iterator[Candid
     """Every file that `inputs` name, once each, in the order named. Nothing is opened but manifests.
 
     An input is a file, a folder (searched to its depths; whatever lies there is a candidate, as names prove nothing),
-    or a manifest (`.csv`, `.jsonl`, `.parquet`). A manifest's own kind wins over `kind`; without either, it is cinematic.
+    or a manifest (`.csv`, `.jsonl`, `.parquet`). A manifest's own kind wins over `kind`; without either, a candidate is
+    cinematic.
     Raises `ConfigError` for an input that does not exist.
     """
     seen: set[str] = set()

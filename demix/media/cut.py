@@ -1,0 +1,206 @@
+"""Cuts one clip out of its source: the frames of [start_pts, end_pts) at a fixed rate, and exactly as long a sound."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import soundfile
+from pydantic import Field, field_validator
+
+from demix.config import Settings
+from demix.media import sandbox
+from demix.media.command import Recipe, cut_command, ffmpeg_binary
+from demix.media.errors import MediaError
+from demix.media.limits import MediaLimits
+from demix.records import AudioStream, Clip, Probe, VideoStream
+
+SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+"""Hz that AAC can carry; other rates are raised to the next of these."""
+
+_FRAME_LINE = re.compile(rb"^frame:\d+\s+pts:(-?\d+)", re.MULTILINE)
+_AUDIO_MARGIN = Fraction(3)
+"""Seconds before the clip from which sound is decoded: interleaving, bit reservoirs and overlapping windows."""
+
+
+class CutSettings(Settings):
+    """How a clip is written."""
+
+    fps: str = "24"
+    """Frames per second of the clip: a number, a ratio such as 24000/1001, or `native` for the source's own average.
+    24 is what MTV trains on. Each output frame shows the source frame that is on the screen at that moment."""
+    short_side: int = Field(default=480, ge=16)
+    """Pixels of the shorter side, 16 or more. Smaller sources keep their size (made even); nothing is ever enlarged.
+    480 is what MTV trains on."""
+    crf: int = Field(default=18, ge=0, le=51)
+    """x264's constant rate factor, 0 (lossless) to 51. 18 is visually transparent."""
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
+    """x264's preset. Slower ones save bytes at the same crf, not much quality."""
+    keyframe_seconds: float = Field(default=2.0, gt=0)
+    """Longest distance between key frames, seconds: what a reader decodes at most to reach a frame."""
+    audio_bitrate: int = Field(default=192, ge=32, le=512)
+    """kbit/s of the AAC track inside the mp4. The exact mix is the FLAC beside it."""
+    flac_bits: Literal[16, 24] = 16
+    """Bits of a FLAC sample. 16 is below the noise floor of film sound."""
+    max_sample_rate: int = Field(default=48000, ge=8000)
+    """Hz. Sources with more are resampled to it, others keep their rate."""
+    ffmpeg: str = ""
+    """Path or name of an ffmpeg (6 or newer, with libx264) to use instead of imageio-ffmpeg's; empty: that one."""
+
+    @field_validator("fps")
+    @classmethod
+    def _known_rate(cls, value: str) -> str:
+        if value != "native" and not 0 < Fraction(value) <= 240:
+            raise ValueError("must be native, or a number or ratio above 0 and up to 240")
+        return value
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What was written."""
+
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+    sample_rate: int
+    channels: int
+    samples: int
+
+
+def cut(
+    source: Path, probe: Probe, clip: Clip, video: Path, mix: Path, settings: CutSettings, limits: MediaLimits
+) -> Cut:
+    """Writes `video` (mp4: H.264 yuv420p, AAC) and `mix` (FLAC, 1 or 2 channels) and returns their facts.
+
+    Raises `MediaError`; `ValueError` for a source without sound. The same source, clip, settings and ffmpeg give the
+    same bytes.
+    """
+    if probe.audio is None:
+        raise ValueError(f"{clip.id}: the source has no sound")
+    recipe = _recipe(probe, probe.audio, clip, settings)
+    binary = ffmpeg_binary(settings.ffmpeg)
+    with _opened(source) as video_fd, _opened(source) as audio_fd:
+        for margin in _margins(probe, recipe):
+            command = cut_command(
+                binary,
+                recipe,
+                limits,
+                video_fd=video_fd,
+                audio_fd=audio_fd,
+                video_seek=_seek(clip.start, margin, probe.video),
+                audio_seek=_seek(clip.start - _sound_offset(probe), _AUDIO_MARGIN, probe.audio),
+                video=video,
+                mix=mix,
+            )
+            for descriptor in (video_fd, audio_fd):
+                os.lseek(descriptor, 0, os.SEEK_SET)
+            lines = sandbox.run(command, limits, seconds=limits.cut_seconds, fds=(video_fd, audio_fd))
+            first = _FRAME_LINE.search(lines)
+            # A later first frame says that decoding began too late: the seek missed the key frame, try further back.
+            if first and int(first[1]) == clip.start_pts:
+                break
+        else:
+            if not _FRAME_LINE.search(lines):
+                raise MediaError("decode", f"no frame of the clip could be decoded ({clip.start_pts}, {clip.end_pts})")
+    _check(recipe, video, mix)
+    return Cut(
+        recipe.width, recipe.height, recipe.fps, recipe.frames, recipe.sample_rate, recipe.channels, recipe.samples
+    )
+
+
+def _recipe(probe: Probe, audio: AudioStream, clip: Clip, settings: CutSettings) -> Recipe:
+    video = probe.video
+    fps = Fraction(video.average_rate if settings.fps == "native" else settings.fps)
+    tick = Fraction(clip.time_base)
+    # Whole frames only, so that nothing of the next shot is heard; a span rounded down by one tick still counts.
+    frames = max(1, int((clip.seconds + tick) * fps))
+    sample_rate = _sample_rate(audio.sample_rate, settings.max_sample_rate)
+    width, height = _size(video, settings.short_side)
+    return Recipe(
+        video_index=video.index,
+        audio_index=audio.index,
+        start_pts=clip.start_pts,
+        end_pts=clip.end_pts,
+        # Where a frame lasts many ticks, its stamp was rounded; where it lasts one, the stamp is exact.
+        stamp_slack=1 if tick * Fraction(video.average_rate) < Fraction(1, 8) else 0,
+        fps=fps,
+        frames=frames,
+        width=width,
+        height=height,
+        keyframe_interval=max(1, round(settings.keyframe_seconds * fps)),
+        crf=settings.crf,
+        preset=settings.preset,
+        sample_rate=sample_rate,
+        channels=min(audio.channels, 2),
+        first_sample=round((clip.start - _sound_offset(probe)) * sample_rate),
+        samples=round(frames / fps * sample_rate),
+        audio_bitrate=settings.audio_bitrate,
+        flac_bits=settings.flac_bits,
+    )
+
+
+def _sound_offset(probe: Probe) -> Fraction:
+    """Seconds by which libav's clock of the pictures is ahead of its clock of the sound.
+
+    AVI has no time stamps: both streams begin together, but pictures are stamped by when their decoder gives them out.
+    """
+    return probe.video.start_pts * Fraction(probe.video.time_base) if probe.container == "avi" else Fraction(0)
+
+
+def _size(video: VideoStream, short_side: int) -> tuple[int, int]:
+    """Even width and height: the shorter side `short_side` or the source's own, whichever is less."""
+    scale = min(Fraction(1), Fraction(short_side, min(video.width, video.height)))
+    return max(2, 2 * round(video.width * scale / 2)), max(2, 2 * round(video.height * scale / 2))
+
+
+def _sample_rate(source: int, most: int) -> int:
+    allowed = [rate for rate in SAMPLE_RATES if rate <= most]
+    return next((rate for rate in allowed if rate >= source), allowed[-1])
+
+
+def _margins(probe: Probe, recipe: Recipe) -> Iterator[Fraction | None]:
+    """Seconds before the clip at which to begin decoding, attempt by attempt; None is the source's beginning.
+
+    The first is beyond the longest reordering, so that the pictures before a key frame in display order, which cannot
+    be decoded from it, are never the clip's. Streams without an index (MPEG) are sought by position, not by key frame.
+    """
+    reordering = 16 / Fraction(probe.video.average_rate)
+    indexed = probe.container not in ("mpegts", "mpeg")
+    yield max(Fraction(1, 2) if indexed else Fraction(3), reordering)
+    yield Fraction(15)
+    yield None
+
+
+def _seek(start: Fraction, margin: Fraction | None, stream: VideoStream | AudioStream) -> Fraction | None:
+    """Where to seek to, in seconds on the source's time line; None where that is before the stream's beginning."""
+    if margin is None:
+        return None
+    target = start - margin
+    return target if target > stream.start_pts * Fraction(stream.time_base) else None
+
+
+@contextmanager
+def _opened(source: Path) -> Iterator[int]:
+    descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _check(recipe: Recipe, video: Path, mix: Path) -> None:
+    """Raises `MediaError` unless both files hold exactly what was asked for."""
+    with av.open(str(video)) as container:
+        frames = container.streams.video[0].frames
+    samples = soundfile.info(str(mix)).frames
+    if (frames, samples) != (recipe.frames, recipe.samples):
+        wanted = f"{recipe.frames} frames and {recipe.samples} samples"
+        raise MediaError("decode", f"ffmpeg wrote {frames} frames and {samples} samples where {wanted} were asked for")
