@@ -1,0 +1,57 @@
+"""Where a clip's media are: in the work store as long as that lives, else in the shard of a kept clip."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from demix import records
+from demix.dataset import layout
+from demix.dataset.schema import read_rows
+from demix.report.manifests import Judged
+from demix.store import Store
+
+
+class ClipFiles:
+    """Reads media of one dataset's clips; `work` is its work store (path or URI), None if it is gone."""
+
+    def __init__(self, dataset: Path, work: str | Path | None = None):
+        self.dataset = dataset
+        self.store = Store(str(work)) if work is not None else None
+        self._members = cache(self._read_members)
+
+    def read(self, clip: Judged, field: str) -> bytes | None:
+        """The file `<clip>.<field>` (mp4, speech.flac, effects.flac, music.flac); None where nobody has it any more."""
+        media = _media(clip).get(field)
+        if media is None:
+            return None
+        if self.store is not None and self.store.exists(media.key):
+            return self.store.local(media.key).read_bytes()
+        return self._from_shard(clip, field)
+
+    def _from_shard(self, clip: Judged, field: str) -> bytes | None:
+        tar = self.dataset / clip.shard
+        if layout.stem_of(clip.shard) is None or not tar.is_file():
+            return None
+        offset, size = self._members(clip.shard)[clip.id, field]
+        with open(tar, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def _read_members(self, shard: str) -> dict[tuple[str, str], tuple[int, int]]:
+        """(clip id, field) -> (offset, size) of everything in a shard."""
+        index = (self.dataset / shard).with_suffix(".parquet")
+        return {
+            (row["clip_id"], member["name"]): (member["offset"], member["size"])
+            for row in read_rows(index, "shard", ["clip_id", "members"])
+            for member in row["members"]
+        }
+
+
+def _media(clip: Judged) -> dict[str, records.Media]:
+    found = {}
+    if clip_media := clip.record("clip_media", records.ClipMedia):
+        found["mp4"] = clip_media.video
+    if demixing := clip.record("demixing", records.Demixing):
+        found |= {"speech.flac": demixing.speech, "effects.flac": demixing.effects, "music.flac": demixing.music}
+    return found

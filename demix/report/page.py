@@ -1,0 +1,129 @@
+"""The page: one HTML file that needs nothing else, made of `Statistics` and a gallery."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from demix.records import SUBSETS
+from demix.report import paper, plots, words
+from demix.report.clip_files import ClipFiles
+from demix.report.count import TRAITS
+from demix.report.gallery import Gallery, make_gallery
+from demix.report.manifests import Manifests
+from demix.report.statistics import Statistics, measure
+from demix.store import atomic
+
+TEMPLATES = Path(__file__).parent / "templates"
+PAGE, NUMBERS = "report/index.html", "report/report.json"
+SHOWN_SOURCES = 60
+"""Rows of the table of sources on the page; report.json has them all."""
+
+
+def write_report(
+    dataset: Path,
+    *,
+    work: Path | str | None = None,
+    timings: Sequence[Mapping[str, Any]] = (),
+    samples_per_group: int = 3,
+    page_megabytes: float = 25.0,
+) -> Path:
+    """Writes report/index.html and report/report.json of a dataset from its manifests; returns the page's path.
+
+    `work` is the work store, if it is still there: media of dropped clips can be shown from it only. Without
+    `timings` those of an earlier report.json are kept. Raises `ReportError` if the folder holds no dataset.
+    """
+    manifests = Manifests(dataset)
+    statistics = measure([manifests], timings or _earlier_timings(manifests.dataset / NUMBERS))
+    gallery = make_gallery(
+        [manifests], [ClipFiles(manifests.dataset, work)], samples_per_group, page_megabytes * 1e6 - 1e6
+    )
+    return write_page(manifests.dataset, statistics, gallery)
+
+
+def merge_reports(datasets: Sequence[Path], output: Path, *, samples_per_group: int = 3) -> Path:
+    """One page about several datasets together, below `output`; its numbers are counted anew from all manifests."""
+    manifests = [Manifests(dataset) for dataset in datasets]
+    files = [ClipFiles(dataset) for dataset in datasets]
+    return write_page(output, measure(manifests), make_gallery(manifests, files, samples_per_group, 24e6))
+
+
+def write_page(folder: Path, statistics: Statistics, gallery: Gallery) -> Path:
+    with atomic(folder / NUMBERS) as path:
+        path.write_text(statistics.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    with atomic(folder / PAGE) as path:
+        path.write_text(render(statistics, gallery), encoding="utf-8")
+    return folder / PAGE
+
+
+def render(statistics: Statistics, gallery: Gallery) -> str:
+    """The page as text. Whatever strangers named is escaped by Jinja, and could not run: the page's policy allows its
+    one script and its one style by their hashes, media inside the page, and nothing else."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = (words.words, words.count, words.short, words.duration, words.clock, words.percent, words.number)
+    environment.filters.update({function.__name__: function for function in filters}, data_uri=data_uri)
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
+    policy = (
+        f"default-src 'none'; style-src '{_source(style)}'; script-src '{_source(script)}'; "
+        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template("page.html").render(
+        statistics=statistics,
+        gallery=gallery,
+        plots=plots,
+        paper=paper,
+        SUBSETS=SUBSETS,
+        TRAITS=TRAITS,
+        SHOWN_SOURCES=SHOWN_SOURCES,
+        policy=policy,
+        style=Markup(style),
+        script=Markup(script),
+        thresholds=embedded(_thresholds(statistics)),
+    )
+
+
+def embedded(value: object) -> Markup:
+    """`value` as JSON that may stand inside a <script> element: without <, >, & and line separators of JavaScript."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def data_uri(data: bytes, kind: str) -> Markup:
+    return Markup("data:{};base64,{}").format(kind, base64.b64encode(data).decode())
+
+
+def _source(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _thresholds(statistics: Statistics) -> dict[str, object]:
+    """What the sliders count with: the histograms of the scores that a setting judges."""
+    return {
+        score.key: {
+            "edges": score.histogram.edges,
+            "kept": score.histogram.kept,
+            "others": score.histogram.others,
+            "keeps": score.rules[0].keeps,
+        }
+        for score in statistics.scores
+        if score.rules
+    }
+
+
+def _earlier_timings(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return list(json.loads(path.read_text(encoding="utf-8")).get("timings", []))
