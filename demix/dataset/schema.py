@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -134,16 +133,41 @@ def arrow_schema(table: str) -> pa.Schema:
     return pa.schema(fields, {TABLE_KEY: table.encode(), VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
 
+class RowWriter:
+    """A parquet file of one table, written row by row. The bytes depend on the rows only (and on pyarrow's version)."""
+
+    def __init__(self, path: Path, table: str):
+        self.rows = 0
+        self._schema = arrow_schema(table)
+        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", compression_level=3)
+        self._held: list[Mapping[str, Any]] = []
+
+    def __enter__(self) -> RowWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self._held.append(row)
+        self.rows += 1
+        if len(self._held) == ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._held:
+            self._writer.write_table(pa.Table.from_pylist(self._held, self._schema), row_group_size=ROWS)
+            self._held = []
+
+
 def write_rows(path: Path, table: str, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Writes `rows` as a parquet file, streaming, and returns their number. The bytes depend on the rows only
-    (and on the version of pyarrow)."""
-    schema = arrow_schema(table)
-    count, remaining = 0, iter(rows)
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=3) as writer:
-        while batch := list(islice(remaining, ROWS)):
-            writer.write_table(pa.Table.from_pylist([dict(row) for row in batch], schema), row_group_size=ROWS)
-            count += len(batch)
-    return count
+    """Writes all `rows` as a parquet file, streaming, and returns their number."""
+    with RowWriter(path, table) as writer:
+        for row in rows:
+            writer.add(row)
+    return writer.rows
 
 
 def read_rows(file: Path | BinaryIO, table: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
