@@ -21,10 +21,11 @@ class Scene:
     times: tuple[float, ...]
     """Seconds of each frame from the clip's start."""
     seconds: float
-    faces: tuple[tuple[Box, ...], ...]
-    """Faces on each frame, left to right, one per tracked person where tracked."""
+    faces: tuple[tuple[Box | None, ...], ...]
+    """Per frame one face per person, None while out of sight; the same person has the same place on all frames. The
+    persons to describe come first, each group from left to right. Boxes in pixels of `frames`."""
     persons: int
-    """How many persons to describe."""
+    """How many persons to describe: Person1, Person2, ... They may outnumber those seen (`faces`), or be fewer."""
     speakers: int
     audible: frozenset[str]
     """Which of speech, effects, music are non-silent."""
@@ -32,6 +33,8 @@ class Scene:
 
 @dataclass(frozen=True)
 class Description:
+    clip_id: str
+    """Of the scene that is described: captions reach their clips by it, whatever order a server answers in."""
     persons: tuple[str, ...]
     """Appearance of Person1, Person2, ... without a full stop."""
     scene: str
