@@ -75,7 +75,7 @@ def cut_command(
 ) -> list[str]:
     """The command as a list of arguments. The source comes as two open descriptors; seeks are seconds on its time line.
 
-    stdout gets one line `frame:<n> pts:<pts> ...` for each source frame that lies in the clip.
+    stdout gets one line `frame:<n> pts:<pts> ...` for each source frame decoded, before the clip and in it.
     """
     pictures = _pictures(_input(video_fd, video_seek, limits, an=None), recipe)
     sounds = _sounds(_input(audio_fd, audio_seek, limits, vn=None), recipe).filter_multi_output("asplit")
@@ -125,9 +125,9 @@ def _pictures(source: Any, recipe: Recipe) -> Any:
     shift = recipe.start_pts + recipe.stamp_slack
     return (
         source[str(recipe.video_index)]
-        .filter("trim", start_pts=recipe.start_pts, end_pts=recipe.end_pts)
         .filter("metadata", mode="add", key="demix", value="1")
         .filter("metadata", mode="print", file="pipe:1")
+        .filter("trim", start_pts=recipe.start_pts, end_pts=recipe.end_pts)
         .filter("setpts", f"PTS-({shift})")
         .filter("fps", fps=str(recipe.fps), round="up", start_time=0)
         .filter("tpad", stop=-1, stop_mode="clone")

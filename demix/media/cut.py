@@ -26,8 +26,13 @@ SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64
 """Hz that AAC can carry; other rates are raised to the next of these."""
 
 _FRAME_LINE = re.compile(rb"^frame:\d+\s+pts:(-?\d+)", re.MULTILINE)
+_INDEXED_MARGIN, _MPEG_MARGIN, _FAR_MARGIN = Fraction(1, 2), Fraction(3), Fraction(20)
+"""Seconds before the clip at which to begin decoding. MPEG streams have no index: they are sought by position, land on
+any frame, and are decodable from the next key frame on only."""
 _AUDIO_MARGIN = Fraction(3)
 """Seconds before the clip from which sound is decoded: interleaving, bit reservoirs and overlapping windows."""
+_REORDERED = 16
+"""Frames by which decoding order and display order differ at most, in any codec."""
 
 
 class CutSettings(Settings):
@@ -86,34 +91,40 @@ def cut(
     if probe.audio is None:
         raise ValueError(f"{clip.id}: the source has no sound")
     recipe = _recipe(probe, probe.audio, clip, settings)
-    binary = ffmpeg_binary(settings.ffmpeg)
+    reordering = _REORDERED / Fraction(probe.video.average_rate)
     with _opened(source) as video_fd, _opened(source) as audio_fd:
-        for margin in _margins(probe, recipe):
+        first_margin = _MPEG_MARGIN if probe.container in ("mpeg", "mpegts") else _INDEXED_MARGIN
+        for margin in (max(first_margin, reordering), _FAR_MARGIN, None):
+            seek = _seek(clip.start, margin, probe.video)
             command = cut_command(
-                binary,
+                ffmpeg_binary(settings.ffmpeg),
                 recipe,
                 limits,
                 video_fd=video_fd,
                 audio_fd=audio_fd,
-                video_seek=_seek(clip.start, margin, probe.video),
+                video_seek=seek,
                 audio_seek=_seek(clip.start - _sound_offset(probe), _AUDIO_MARGIN, probe.audio),
                 video=video,
                 mix=mix,
             )
             for descriptor in (video_fd, audio_fd):
                 os.lseek(descriptor, 0, os.SEEK_SET)
-            lines = sandbox.run(command, limits, seconds=limits.cut_seconds, fds=(video_fd, audio_fd))
-            first = _FRAME_LINE.search(lines)
-            # A later first frame says that decoding began too late: the seek missed the key frame, try further back.
-            if first and int(first[1]) == clip.start_pts:
+            printed = sandbox.run(command, limits, seconds=limits.cut_seconds, fds=(video_fd, audio_fd))
+            if seek is None or _began_early(printed, clip, reordering):
                 break
-        else:
-            if not _FRAME_LINE.search(lines):
-                raise MediaError("decode", f"no frame of the clip could be decoded ({clip.start_pts}, {clip.end_pts})")
     _check(recipe, video, mix)
     return Cut(
         recipe.width, recipe.height, recipe.fps, recipe.frames, recipe.sample_rate, recipe.channels, recipe.samples
     )
+
+
+def _began_early(printed: bytes, clip: Clip, reordering: Fraction) -> bool:
+    """Whether decoding began at a key frame so far ahead that no frame of the clip missed what it is predicted from.
+
+    Frames before a key frame in display order but after it in the file may come out of a decoder damaged.
+    """
+    first = _FRAME_LINE.search(printed)
+    return first is not None and int(first[1]) * Fraction(clip.time_base) <= clip.start - reordering / 2
 
 
 def _recipe(probe: Probe, audio: AudioStream, clip: Clip, settings: CutSettings) -> Recipe:
@@ -164,19 +175,6 @@ def _size(video: VideoStream, short_side: int) -> tuple[int, int]:
 def _sample_rate(source: int, most: int) -> int:
     allowed = [rate for rate in SAMPLE_RATES if rate <= most]
     return next((rate for rate in allowed if rate >= source), allowed[-1])
-
-
-def _margins(probe: Probe, recipe: Recipe) -> Iterator[Fraction | None]:
-    """Seconds before the clip at which to begin decoding, attempt by attempt; None is the source's beginning.
-
-    The first is beyond the longest reordering, so that the pictures before a key frame in display order, which cannot
-    be decoded from it, are never the clip's. Streams without an index (MPEG) are sought by position, not by key frame.
-    """
-    reordering = 16 / Fraction(probe.video.average_rate)
-    indexed = probe.container not in ("mpegts", "mpeg")
-    yield max(Fraction(1, 2) if indexed else Fraction(3), reordering)
-    yield Fraction(15)
-    yield None
 
 
 def _seek(start: Fraction, margin: Fraction | None, stream: VideoStream | AudioStream) -> Fraction | None:
