@@ -133,6 +133,29 @@ def write_manifests(dataset: Path, rows: Iterable[Row]) -> ManifestCommit:
     return commit
 
 
+def kept_clip(row: Mapping[str, Any]) -> KeptClip:
+    """A row of clips.parquet as it was written. Raises pydantic's ValidationError if a column is not what it says."""
+    fields = {name: row[name] for name in Clip.model_fields if name != "id"}
+    records = {kind.name: row[kind.name] for kind in CLIP_RECORDS if row[kind.name] is not None}
+    return KeptClip(
+        Clip(id=row["clip_id"], **fields),
+        {kind.name: kind.model_validate_json(records[kind.name]) for kind in CLIP_RECORDS if kind.name in records},
+        row["split"],
+        row["shard"],
+    )
+
+
+def clip_columns(kept: KeptClip) -> dict[str, Any]:
+    """The row of clips.parquet for a kept clip."""
+    clip = kept.clip
+    subsets = kept.records[Subsets.name]
+    assert isinstance(subsets, Subsets)
+    columns = clip.model_dump(exclude={"id"}) | _span(clip)
+    columns |= {"clip_id": clip.id, "split": kept.split, "signature": subsets.signature, "shard": kept.shard}
+    records = ((kind.name, kept.records.get(kind.name)) for kind in CLIP_RECORDS)
+    return columns | {name: record and record.model_dump_json() for name, record in records}
+
+
 class _Tables:
     """The open tables; those that every dataset has are there from the start."""
 
@@ -173,7 +196,7 @@ def _remove_empty_folders(folder: Path) -> None:
 def _described_row(row: Row) -> tuple[str, Table, tuple[str, str], dict[str, Any]]:
     """Path, table, sort key and columns of a row."""
     if isinstance(row, KeptClip):
-        return layout.CLIPS, "clips", ("clip", row.clip.id), _clip_columns(row)
+        return layout.CLIPS, "clips", ("clip", row.clip.id), clip_columns(row)
     if isinstance(row, SourceRow):
         return layout.SOURCES, "sources", ("candidate", row.candidate.id), _source_columns(row)
     columns = _ended_columns(row)
@@ -181,16 +204,6 @@ def _described_row(row: Row) -> tuple[str, Table, tuple[str, str], dict[str, Any
     if isinstance(row, Rejected):
         return layout.rejects_path(row.stage), "rejects", key, columns
     return layout.QUARANTINE, "quarantine", key, columns
-
-
-def _clip_columns(row: KeptClip) -> dict[str, Any]:
-    clip = row.clip
-    subsets = row.records[Subsets.name]
-    assert isinstance(subsets, Subsets)
-    columns = clip.model_dump(exclude={"id"}) | _span(clip)
-    columns |= {"clip_id": clip.id, "split": row.split, "signature": subsets.signature, "shard": row.shard}
-    records = ((kind.name, row.records.get(kind.name)) for kind in CLIP_RECORDS)
-    return columns | {name: record and record.model_dump_json() for name, record in records}
 
 
 def _source_columns(row: SourceRow) -> dict[str, Any]:

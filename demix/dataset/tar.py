@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 BLOCK = tarfile.BLOCKSIZE
 RECORD = tarfile.RECORDSIZE
@@ -88,7 +88,30 @@ class TarWriter:
         self.bytes += len(data)
 
 
-def scan(file: BinaryIO) -> Iterator[Member]:
+class Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class Hashed:
+    """A file that is hashed as it is read."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._hash, self._bytes = file, hashlib.sha256(), 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._file.read(size)
+        self._hash.update(data)
+        self._bytes += len(data)
+        return data
+
+    def rest(self) -> tuple[int, str]:
+        """Size and sha256 of the whole file."""
+        while self.read(CHUNK):
+            pass
+        return self._bytes, self._hash.hexdigest()
+
+
+def scan(file: Readable) -> Iterator[Member]:
     """The members of a tar, read from its start and hashed. Raises TarError at the first byte that a `TarWriter`
     would not have written: another header, padding that is not zero, a missing or wrong end."""
     position = 0
