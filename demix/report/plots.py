@@ -61,14 +61,12 @@ def _column(index: int, kept: float, others: float) -> Markup:
 def dots(subsets: Sequence[str]) -> Markup:
     """One row of an UpSet chart: a dot per subset, filled and joined where the combination holds it."""
     held = [index for index, subset in enumerate(SUBSETS) if subset in subsets]
-    drawn = Markup("")
+    circle = Markup('<circle class="{}" cx="{}" cy="10" r="6"/>')
+    drawn = Markup("").join(circle.format("absent", 10 + 20 * index) for index in range(len(SUBSETS)))
     if held:
-        drawn += Markup('<line class="join" x1="{}" x2="{}" y1="10" y2="10"/>').format(
-            10 + 20 * held[0], 10 + 20 * held[-1]
-        )
-    for index, subset in enumerate(SUBSETS):
-        kind = subset if index in held else "absent"
-        drawn += Markup('<circle class="{}" cx="{}" cy="10" r="6"/>').format(kind, 10 + 20 * index)
+        join = Markup('<line class="join" x1="{}" x2="{}" y1="10" y2="10"/>')
+        drawn += join.format(10 + 20 * held[0], 10 + 20 * held[-1])
+    drawn += Markup("").join(circle.format(SUBSETS[index], 10 + 20 * index) for index in held)
     return Markup('<svg class="dots" viewBox="0 0 100 20" aria-hidden="true">{}</svg>').format(drawn)
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import unicodedata
+
+JOINERS = "\u200c\u200d"
+"""Invisible, but part of how some scripts are written."""
 
 NAMES = {
     "talking_head": "Talking heads",
@@ -22,8 +26,22 @@ NAMES = {
 
 
 def words(name: str) -> str:
-    """An identifier as a title: `single_character` → `Single character`."""
-    return NAMES.get(name) or name.replace("_", " ").capitalize()
+    """An identifier as a title: `single_character` → `Single character`; class names stay as they are."""
+    return NAMES.get(name) or (name if name != name.lower() else name.replace("_", " ").capitalize())
+
+
+def nickname(subset: str) -> str:
+    """A subset in one word."""
+    return {"basic_face": "Face", "sound_event": "Sound", "visual_mood": "Mood"}.get(subset, words(subset).split()[0])
+
+
+def visible(text: str) -> str:
+    """A stranger's text with its invisible characters written out, so that `exe.mp4` cannot be made to read `4pm.exe`."""
+    return "".join(f"‹U+{ord(char):04X}›" if _invisible(char) else char for char in text)
+
+
+def _invisible(char: str) -> bool:
+    return char not in JOINERS and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def count(number: float) -> str:

@@ -1,15 +1,14 @@
 "use strict";
 
-// The gallery: a chip shows the clips of its group; pressed again, all of them.
+// The gallery: a chip shows the clips of its group. It opens on the first group; without scripts, on all.
 const chips = [...document.querySelectorAll("[data-show]")];
 const cards = [...document.querySelectorAll("[data-groups]")];
 function show(group) {
   for (const chip of chips) chip.setAttribute("aria-pressed", String(chip.dataset.show === group));
   for (const card of cards) card.hidden = Boolean(group) && !card.dataset.groups.split(" ").includes(group);
 }
-for (const chip of chips) {
-  chip.addEventListener("click", () => show(chip.getAttribute("aria-pressed") === "true" ? "" : chip.dataset.show));
-}
+for (const chip of chips) chip.addEventListener("click", () => show(chip.dataset.show));
+if (chips.length > 1) show(chips[1].dataset.show);
 
 // Players: one at a time. A stem plays with the clip's picture, muted, beside it.
 document.documentElement.classList.add("scripted");
@@ -59,7 +58,8 @@ for (const figure of document.querySelectorAll("[data-score]")) {
   const start = slider.value;
   const columns = [...figure.querySelectorAll("[data-bin]")];
   function judge() {
-    const edge = Number(slider.value);
+    // Only the inner edges count exactly: the outer bins also hold what lies beyond them.
+    const edge = Math.min(Math.max(Number(slider.value), 1), edges.length - 2);
     const passing = (counts) => sum(keeps === "at_least" ? counts.slice(edge) : counts.slice(0, edge));
     const [stay, pass] = [passing(kept), passing(kept) + passing(others)];
     line.setAttribute("x1", edge);
@@ -68,7 +68,7 @@ for (const figure of document.querySelectorAll("[data-score]")) {
       column.classList.toggle("lost", keeps === "at_least" ? column.dataset.bin < edge : column.dataset.bin >= edge);
     }
     const word = initial.includes("audible") ? "are audible" : "pass";
-    output.textContent = slider.value === start ? initial
+    output.textContent = edge === Number(start) ? initial
       : `${keeps === "at_least" ? "\u2265" : "\u2264"} ${text(edges[edge])}: ${pass.toLocaleString("en")} of ` +
         `${(sum(kept) + sum(others)).toLocaleString("en")} ${word}, ${stay.toLocaleString("en")} of the ` +
         `${sum(kept).toLocaleString("en")} kept`;
