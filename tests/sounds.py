@@ -110,18 +110,32 @@ def _drum(kind: str, random: np.random.Generator, rate: int) -> np.ndarray:
     return 0.4 * _band(random, len(time), rate, 6000, 14000) * np.exp(-time * 60)
 
 
-def groove(random: np.random.Generator, samples: int, rate: int) -> np.ndarray:
-    """Drums, bass and chords."""
-    beat = 60 / random.uniform(75, 150)
+def drums(random: np.random.Generator, samples: int, rate: int) -> np.ndarray:
+    """A drum kit, played by somebody: one bar again and again, with swing, unequal strokes and fills."""
+    beat = 60 / random.uniform(70, 160)
+    swing, chance = random.uniform(0, 0.33), random.uniform(0, 0.3)
+    patterns = {"kick": (0, 4), "snare": (2, 6), "hat": (0, 1, 2, 3, 4, 5, 6, 7)[:: random.integers(1, 3)]}
     wave = np.zeros(samples)
-    patterns = {"kick": (0, 4), "snare": (2, 6), "hat": tuple(range(8))}
     for eighth in range(int(samples / rate / (beat / 2)) + 1):
+        time = eighth * beat / 2 + (swing * beat / 2 if eighth % 2 else 0) + random.normal(0, 0.004)
         for kind, hits in patterns.items():
-            if eighth % 8 in hits:
-                _add(wave, 0.8 * _drum(kind, random, rate), int(eighth * beat / 2 * rate))
-    chords = _melody("organ", 3)(random, samples, rate)
-    bass = _melody("pluck", 1)(random, samples, rate)
-    return _peaked(_peaked(wave) * random.uniform(0.4, 1) + chords * random.uniform(0.3, 0.8) + 0.5 * bass)
+            if eighth % 8 in hits or random.random() < chance * 0.4:
+                _add(wave, random.uniform(0.4, 1) * _drum(kind, random, rate), max(0, int(time * rate)))
+    return _peaked(_room(random, wave, rate))
+
+
+def _band_of(lead: str, grit: float) -> Maker:
+    """Drums, bass and chords; `grit` distorts the chords."""
+
+    def make(random: np.random.Generator, samples: int, rate: int) -> np.ndarray:
+        kit = drums(random, samples, rate)
+        chords = _melody(lead, 3)(random, samples, rate)
+        bass = _melody("pluck", 1)(random, samples, rate)
+        if grit:
+            chords = np.tanh(grit * chords)
+        return _peaked(random.uniform(0.15, 1) * kit + random.uniform(0.3, 1) * chords + random.uniform(0, 0.6) * bass)
+
+    return make
 
 
 MUSIC: dict[str, Maker] = {
@@ -131,7 +145,10 @@ MUSIC: dict[str, Maker] = {
     "strings": _melody("bowed", 3),
     "solo": _melody("bowed", 1),
     "organ": _melody("organ", 3),
-    "groove": groove,
+    "drums": drums,
+    "groove": _band_of("organ", 0),
+    "jazz": _band_of("bell", 0),
+    "rock": _band_of("pluck", 6),
 }
 
 # --- effects ---------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ class LiteThree:
     name: ClassVar[str] = "lite"
     revision: ClassVar[str] = "1"
     licence: ClassVar[str] = (
-        "Apache-2.0 (this project); RNNoise BSD-3-Clause in pyrnnoise Apache-2.0; silero-vad MIT (weights in the wheels)"
+        "Apache-2.0 (this project); RNNoise BSD-3-Clause (pyrnnoise Apache-2.0); silero-vad MIT; weights in both wheels"
     )
     bandwidth_hz: float = 20000.0
     """RNNoise's highest band ends here."""

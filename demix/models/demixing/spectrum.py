@@ -16,13 +16,14 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Transform:
-    """STFT with a Hann window of about 46 ms and a quarter of it as hop, at any rate; its inverse is exact."""
+    """STFT with a Hann window (the nearest power of two) and a quarter of it as hop; exactly invertible."""
 
     sample_rate: int
+    window_seconds: float = 0.0464
 
     @property
     def size(self) -> int:
-        return int(2 ** round(np.log2(0.0464 * self.sample_rate)))
+        return int(2 ** round(np.log2(self.window_seconds * self.sample_rate)))
 
     @property
     def hop(self) -> int:
