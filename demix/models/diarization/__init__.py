@@ -20,5 +20,7 @@ class Speech:
 
 
 class Diarizer(Judge, Protocol):
+    """Constructed with `threads` (CPU threads)."""
+
     def diarize(self, wave: np.ndarray, sample_rate: int) -> Speech:
         """`wave` float32 mono (samples,) at any rate."""
