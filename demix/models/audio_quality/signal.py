@@ -15,22 +15,23 @@ from demix.media.audio import SILENCE_DB, rms_db
 
 FRAME_SECONDS = 0.05
 SILENT_FRAME_DB = -60.0
-PLATEAU_SAMPLES = 3
-STEP = 1.5 / 2**15
-"""Neighbouring samples of a 16-bit plateau differ by no more than one step, whatever the rounding."""
+QUIET_PEAK = 0.01
+SHORTEST_HALF_WAVE = 8
+"""Samples; a shorter half-wave has too few of them to tell a flat top from a round one."""
 
 
 class SignalQuality:
     """Scores, all finite:
 
-    - `clipped_share`: share of samples on flat tops near the peak (0..1), the worst channel's
+    - `clipped_share`: share of samples on flat tops (0..1), the worst channel's
     - `bandwidth_hz`: highest frequency that the louder moments still reach, 50 dB below their speech band
+    - `cut_off_hz`: where a filled spectrum ends as if cut with a knife, as telephones and coarse codecs leave it; half
+      the sample rate where there is no such edge
     - `noise_floor_db`: 5th percentile of the 50 ms frame levels, dBFS
     - `dynamics_db`: 95th percentile of the frame levels above that floor
     - `loudness_lufs`: integrated loudness (ITU-R BS.1770-4), -120 where everything is gated
     - `silent_share`: share of 50 ms frames below -60 dBFS (0..1)
     - `dc_offset`: largest mean of a channel (0..1)
-    - `holes_share`: share of the band's time-frequency cells that are empty beside full ones, as coarse codecs leave
     """
 
     name: ClassVar[str] = "signal"
@@ -50,12 +51,12 @@ def _scores(wave: np.ndarray, sample_rate: int) -> dict[str, float]:
     return {
         "clipped_share": max(clipped_share(channel) for channel in wave),
         "bandwidth_hz": bandwidth,
+        "cut_off_hz": cut_off_hz(frequencies, power, bandwidth),
         "noise_floor_db": float(floor),
         "dynamics_db": float(loud - floor),
         "loudness_lufs": loudness_lufs(wave, sample_rate),
         "silent_share": float(np.mean(levels < SILENT_FRAME_DB)),
         "dc_offset": float(np.abs(wave.mean(axis=1, dtype=np.float64)).max()),
-        "holes_share": holes_share(frequencies, power, bandwidth),
     }
 
 
@@ -67,18 +68,23 @@ def frame_levels(wave: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def clipped_share(channel: np.ndarray) -> float:
-    """Share of samples (samples,) that lie in runs of three or more equal samples within 5 % of the peak.
+    """Share of samples (samples,) that lie on flat tops of the loud half-waves.
 
-    Flat tops are looked for at the wave's own peak, so that clipping is found after the level was turned down too.
+    A half-wave has a flat top if more than 55 % of it is within 15 % of its own peak: a sine has 35 %, hard-clipped
+    sound 60 % and more, also after a lossy codec has made the tops wavy and the level was turned down, which is what
+    films contain; equal neighbouring samples, the usual sign, are gone by then. Square waves count as clipped.
     """
-    peak = float(np.abs(channel).max())
-    if peak < 0.01:
+    centred = channel - channel.mean()
+    size = np.abs(centred)
+    peak = np.quantile(size, 0.999)
+    if peak < QUIET_PEAK:
         return 0.0
-    top = np.abs(channel) >= 0.95 * peak
-    flat = (np.abs(np.diff(channel)) <= STEP) & top[1:] & top[:-1]
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], flat, [False]]).astype(np.int8)))
-    runs = edges[1::2] - edges[::2] + 1
-    return float(runs[runs >= PLATEAU_SAMPLES].sum() / len(channel))
+    begins = np.concatenate([[0], np.flatnonzero(np.diff(np.signbit(centred))) + 1])
+    tops = np.maximum.reduceat(size, begins)
+    lengths = np.diff(np.append(begins, len(size)))
+    near_top = np.add.reduceat((size >= 0.85 * np.repeat(tops, lengths)).astype(int), begins)
+    flat = (tops >= 0.7 * peak) & (lengths >= SHORTEST_HALF_WAVE) & (near_top > 0.55 * lengths)
+    return float(near_top[flat].sum() / len(channel))
 
 
 def loudness_lufs(wave: np.ndarray, sample_rate: int) -> float:
@@ -96,8 +102,8 @@ def loudness_lufs(wave: np.ndarray, sample_rate: int) -> float:
 
 def _spectrogram(wave: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (bins,) and power (bins, frames) of the mean over channels of the power."""
-    size = min(2048, wave.shape[1])
-    frequencies, _, power = signal.spectrogram(wave, sample_rate, "hann", size, size // 2, mode="psd")
+    padded = np.pad(wave, ((0, 0), (0, max(0, 2048 - wave.shape[1]))))
+    frequencies, _, power = signal.spectrogram(padded, sample_rate, "hann", 2048, 1024, mode="psd")
     return frequencies, power.mean(axis=0)
 
 
@@ -115,14 +121,16 @@ def bandwidth_hz(frequencies: np.ndarray, power: np.ndarray, depth_db: float = 5
     return float(frequencies[np.flatnonzero(smooth >= reference * 10 ** (-depth_db / 10))[-1]])
 
 
-def holes_share(frequencies: np.ndarray, power: np.ndarray, bandwidth: float) -> float:
-    """Share of cells from 1 kHz to `bandwidth` that are 35 dB below the same bin's median over loud frames."""
-    band = (frequencies >= 1000) & (frequencies <= bandwidth)
-    if not band.any():
-        return 0.0
-    inside = power[band]
-    loud = inside.sum(axis=0) > 0.1 * np.percentile(inside.sum(axis=0), 90)
-    if inside[:, loud].size == 0:
-        return 0.0
-    usual = np.median(inside[:, loud], axis=1, keepdims=True)
-    return float(np.mean(inside[:, loud] < usual * 10**-3.5))
+def cut_off_hz(frequencies: np.ndarray, power: np.ndarray, bandwidth: float) -> float:
+    """`bandwidth` if the spectrum is filled up to there and falls 20 dB at once, otherwise the highest frequency.
+
+    A flute or a sine has little bandwidth too, but that is no damage: between its partials the spectrum is empty.
+    """
+    loud = 10 * np.log10(np.percentile(power, 95, axis=1) + 1e-14)
+    below = loud[(frequencies > 0.8 * bandwidth) & (frequencies < 0.95 * bandwidth)]
+    above = loud[(frequencies > 1.1 * bandwidth) & (frequencies < 1.25 * bandwidth)]
+    speech_band = loud[(frequencies >= 300) & (frequencies <= min(3400.0, bandwidth))]
+    if min(len(below), len(above), len(speech_band)) == 0:
+        return float(frequencies[-1])
+    filled = np.mean(speech_band > loud.max() - 50) >= 0.9
+    return bandwidth if filled and np.median(below) - np.median(above) >= 20 else float(frequencies[-1])
