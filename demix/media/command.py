@@ -1,13 +1,15 @@
-"""The ffmpeg command line that cuts one clip out of a source, built with ffmpeg-python, which escapes filter options.
+"""The two ffmpeg command lines that cut one clip out of a source, built with ffmpeg-python, which escapes filters.
 
-One process does it all: the source is opened twice (pictures and sound are sought separately), decoded from a key
-frame before the clip, chosen by time stamp, and written as mp4 and FLAC. Thread counts are fixed and everything that
+The first decodes the sound and writes it as FLAC and AAC, the second decodes the pictures and writes the mp4. They are
+apart because float arithmetic of sound depends on the processor unless its newer instructions are left unused, and
+integer arithmetic of pictures does not and is half as fast without them. Thread counts are fixed, and everything that
 could carry the time, the machine or the source's metadata into the bytes is off.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +23,12 @@ import imageio_ffmpeg
 from demix.config import ConfigError
 from demix.media.container import FILM_FORMATS
 from demix.media.limits import MediaLimits
+
+_GLOBAL = ("-hide_banner", "-nostdin", "-y", "-loglevel", "error", "-copyts", "-filter_threads", "1",
+           "-filter_complex_threads", "1")  # fmt: skip
+_SAME_FLOATS = ("-cpuflags", "sse4.2") if platform.machine().lower() in ("x86_64", "amd64") else ()
+"""Instructions that every x86 machine of this century's teens has: the same samples on all of them."""
+_BITEXACT: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "fflags": "+bitexact"}
 
 
 @dataclass(frozen=True)
@@ -61,44 +69,51 @@ def ffmpeg_binary(setting: str = "") -> str:
     return os.path.abspath(found)
 
 
-def cut_command(
+def sound_command(
+    binary: str, recipe: Recipe, limits: MediaLimits, source: int, seek: Fraction | None, mix: Path, track: Path
+) -> list[str]:
+    """Arguments that write the clip's samples to `mix` (FLAC) and `track` (AAC in m4a).
+
+    `source` is an open descriptor; `seek` is in seconds on its time line, None for its beginning.
+    """
+    samples = _samples(_input(source, seek, limits, vn=None), recipe).filter_multi_output("asplit")
+    flac = ffmpeg.output(samples.stream(0), _file(mix), **_BITEXACT, **{"flags:a": "+bitexact"}, format="flac",
+                         acodec="flac", bits_per_raw_sample=recipe.flac_bits)  # fmt: skip
+    aac = ffmpeg.output(samples.stream(1), _file(track), **_BITEXACT, **{"flags:a": "+bitexact"}, format="mp4",
+                        acodec="aac", audio_bitrate=f"{recipe.audio_bitrate}k")  # fmt: skip
+    return [binary, *_GLOBAL, *_SAME_FLOATS, *ffmpeg.get_args(ffmpeg.merge_outputs(flac, aac))]
+
+
+def film_command(
     binary: str,
     recipe: Recipe,
     limits: MediaLimits,
     *,
-    video_fd: int,
-    audio_fd: int,
-    video_seek: Fraction | None,
-    audio_seek: Fraction | None,
+    descriptor: int,
+    seek: Fraction | None,
+    track: Path,
     video: Path,
-    mix: Path,
 ) -> list[str]:
-    """The command as a list of arguments. The source comes as two open descriptors; seeks are seconds on its time line.
+    """Arguments that write the clip's pictures, with the sound of `track`, to `video` (mp4).
 
     stdout gets one line `frame:<n> pts:<pts> ...` for each source frame decoded, before the clip and in it.
     """
-    pictures = _pictures(_input(video_fd, video_seek, limits, an=None), recipe)
-    sounds = _sounds(_input(audio_fd, audio_seek, limits, vn=None), recipe).filter_multi_output("asplit")
     film = ffmpeg.output(
-        pictures,
-        sounds.stream(0),
+        _pictures(_input(source, seek, limits, an=None), recipe),
+        ffmpeg.input(_file(track))["a:0"],
         _file(video),
-        **_bitexact("v", "a"),
+        **_BITEXACT,
         format="mp4",
         vcodec="libx264",
         preset=recipe.preset,
         crf=recipe.crf,
         g=recipe.keyframe_interval,
-        acodec="aac",
-        **{"frames:v": recipe.frames, "threads:v": 1, "b:a": f"{recipe.audio_bitrate}k"},
+        acodec="copy",
         fps_mode="passthrough",
         movflags="+faststart",
+        **{"flags:v": "+bitexact", "frames:v": recipe.frames, "threads:v": 1},
     )
-    sound = ffmpeg.output(sounds.stream(1), _file(mix), **_bitexact("a"), format="flac", acodec="flac",
-                          bits_per_raw_sample=recipe.flac_bits)  # fmt: skip
-    settings = ["-hide_banner", "-nostdin", "-y", "-loglevel", "error", "-copyts"]
-    settings += ["-filter_threads", "1", "-filter_complex_threads", "1"]
-    return [binary, *settings, *ffmpeg.get_args(ffmpeg.merge_outputs(film, sound))]
+    return [binary, *_GLOBAL, *ffmpeg.get_args(film)]
 
 
 def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **without: None) -> Any:
@@ -137,7 +152,7 @@ def _pictures(source: Any, recipe: Recipe) -> Any:
     )
 
 
-def _sounds(source: Any, recipe: Recipe) -> Any:
+def _samples(source: Any, recipe: Recipe) -> Any:
     """Samples [first_sample, first_sample + samples) of the source's time line; silence where it has none."""
     return (
         source[str(recipe.audio_index)]
@@ -154,11 +169,6 @@ def _sounds(source: Any, recipe: Recipe) -> Any:
         .filter("atrim", end_sample=recipe.samples)
         .filter("asetpts", "N")
     )
-
-
-def _bitexact(*kinds: str) -> dict[str, Any]:
-    flags = {f"flags:{kind}": "+bitexact" for kind in kinds}
-    return {"map_metadata": -1, "map_chapters": -1, "fflags": "+bitexact", **flags}
 
 
 def _file(path: Path) -> str:

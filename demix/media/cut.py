@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pydantic import Field, field_validator
 
 from demix.config import Settings
 from demix.media import sandbox
-from demix.media.command import Recipe, cut_command, ffmpeg_binary
+from demix.media.command import Recipe, ffmpeg_binary, film_command, sound_command
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.records import AudioStream, Clip, Probe, VideoStream
@@ -91,31 +92,45 @@ def cut(
     if probe.audio is None:
         raise ValueError(f"{clip.id}: the source has no sound")
     recipe = _recipe(probe, probe.audio, clip, settings)
-    reordering = _REORDERED / Fraction(probe.video.average_rate)
-    with _opened(source) as video_fd, _opened(source) as audio_fd:
-        first_margin = _MPEG_MARGIN if probe.container in ("mpeg", "mpegts") else _INDEXED_MARGIN
-        for margin in (max(first_margin, reordering), _FAR_MARGIN, None):
-            seek = _seek(clip.start, margin, probe.video)
-            command = cut_command(
-                ffmpeg_binary(settings.ffmpeg),
-                recipe,
-                limits,
-                video_fd=video_fd,
-                audio_fd=audio_fd,
-                video_seek=seek,
-                audio_seek=_seek(clip.start - _sound_offset(probe), _AUDIO_MARGIN, probe.audio),
-                video=video,
-                mix=mix,
-            )
-            for descriptor in (video_fd, audio_fd):
-                os.lseek(descriptor, 0, os.SEEK_SET)
-            printed = sandbox.run(command, limits, seconds=limits.cut_seconds, fds=(video_fd, audio_fd))
-            if seek is None or _began_early(printed, clip, reordering):
-                break
+    job = _Job(source, probe, clip, recipe, ffmpeg_binary(settings.ffmpeg), limits)
+    with tempfile.TemporaryDirectory() as folder:
+        track = Path(folder) / "track.m4a"
+        job.cut_sound(probe.audio, mix, track)
+        job.cut_pictures(track, video)
     _check(recipe, video, mix)
     return Cut(
         recipe.width, recipe.height, recipe.fps, recipe.frames, recipe.sample_rate, recipe.channels, recipe.samples
     )
+
+
+@dataclass(frozen=True)
+class _Job:
+    source: Path
+    probe: Probe
+    clip: Clip
+    recipe: Recipe
+    binary: str
+    limits: MediaLimits
+
+    def cut_sound(self, audio: AudioStream, mix: Path, track: Path) -> None:
+        seek = _seek(self.clip.start - _sound_offset(self.probe), _AUDIO_MARGIN, audio)
+        with _opened(self.source) as source:
+            self._run(sound_command(self.binary, self.recipe, self.limits, source, seek, mix, track), source)
+
+    def cut_pictures(self, track: Path, video: Path) -> None:
+        reordering = _REORDERED / Fraction(self.probe.video.average_rate)
+        first_margin = _MPEG_MARGIN if self.probe.container in ("mpeg", "mpegts") else _INDEXED_MARGIN
+        for margin in (max(first_margin, reordering), _FAR_MARGIN, None):
+            seek = _seek(self.clip.start, margin, self.probe.video)
+            with _opened(self.source) as source:
+                printed = self._run(
+                    film_command(self.binary, self.recipe, self.limits, source, seek, track, video), source
+                )
+            if seek is None or _began_early(printed, self.clip, reordering):
+                return
+
+    def _run(self, command: list[str], source: int) -> bytes:
+        return sandbox.run(command, self.limits, seconds=self.limits.cut_seconds, fds=[source])
 
 
 def _began_early(printed: bytes, clip: Clip, reordering: Fraction) -> bool:
