@@ -85,14 +85,7 @@ def sound_command(
 
 
 def film_command(
-    binary: str,
-    recipe: Recipe,
-    limits: MediaLimits,
-    *,
-    descriptor: int,
-    seek: Fraction | None,
-    track: Path,
-    video: Path,
+    binary: str, recipe: Recipe, limits: MediaLimits, source: int, seek: Fraction | None, track: Path, video: Path
 ) -> list[str]:
     """Arguments that write the clip's pictures, with the sound of `track`, to `video` (mp4).
 
