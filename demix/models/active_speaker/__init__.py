@@ -10,6 +10,8 @@ from demix.models.base import Judge
 
 
 class ActiveSpeakerJudge(Judge, Protocol):
+    """Constructed with `threads` (CPU threads)."""
+
     def score(self, faces: np.ndarray, fps: float, wave: np.ndarray, sample_rate: int) -> np.ndarray | None:
         """Scores float32 (frames,), above 0 where this face speaks; None where it cannot be decided.
 
