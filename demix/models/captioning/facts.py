@@ -15,11 +15,11 @@ from demix.records import Box
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 FRAMINGS = (
-    (0.6, "extreme close-up"),
-    (0.33, "close-up"),
-    (0.19, "medium close-up"),
-    (0.11, "medium shot"),
-    (0.05, "wide shot"),
+    (0.85, "extreme close-up"),
+    (0.42, "close-up"),
+    (0.24, "medium close-up"),
+    (0.13, "medium shot"),
+    (0.06, "wide shot"),
     (0.0, "very wide shot"),
 )
 """Least height of the largest face, in frame heights, and what the shot is called then."""
@@ -71,7 +71,8 @@ def _person(scene: Scene, boxes: Sequence[Box | None], movements: Sequence[np.nd
     seen = [box for box in boxes if box is not None]
     if not seen:
         return "not visible"
-    parts = [f"a person {_place(seen, width)}", f"in {_article(_framing_name(seen, height))}"]
+    share = float(np.median([box.y1 - box.y0 for box in seen])) / height
+    parts = [f"a person {_place(seen, width)}", f"in {_article(_framing_name(share))}"]
     clothes = _clothes(scene.frames, boxes)
     if clothes:
         parts.append(f"dressed in {_listed(clothes)}")
@@ -84,8 +85,8 @@ def _place(boxes: Sequence[Box], width: int) -> str:
     return "on the left" if centre < 0.4 else "on the right" if centre > 0.6 else "in the middle"
 
 
-def _framing_name(boxes: Sequence[Box], height: int) -> str:
-    share = float(np.median([box.y1 - box.y0 for box in boxes])) / height
+def _framing_name(share: float) -> str:
+    """What a shot is called in which a face takes up `share` of the frame's height."""
     return next(name for least, name in FRAMINGS if share >= least)
 
 
@@ -124,25 +125,21 @@ def _centre(box: Box) -> np.ndarray:
 
 def _framing(scene: Scene, seen: Sequence[Sequence[Box | None]]) -> str:
     """Who can be seen, and how near: "A close-up of Person1 and one more person."."""
-    boxes = [box for column in seen for box in column if box is not None]
-    if not boxes:
+    if not _visible(seen):
         return "A shot in which no face can be seen."
     described = [f"Person{person + 1}" for person in range(min(scene.persons, len(seen)))]
     others = len(seen) - len(described)
     if others:
         noun = "person" if others == 1 else "people"
         described.append(f"{number(others)} {'more ' if described else ''}{noun}")
-    name = _framing_name([max(column, key=_height) for column in _visible(seen)], scene.frames.shape[1])
+    height = max(float(np.median([box.y1 - box.y0 for box in column])) for column in _visible(seen))
+    name = _framing_name(height / scene.frames.shape[1])
     return f"{_article(name).capitalize()} of {_listed(described)}."
 
 
 def _visible(seen: Sequence[Sequence[Box | None]]) -> list[list[Box]]:
     columns = ([box for box in column if box is not None] for column in seen)
     return [column for column in columns if column]
-
-
-def _height(box: Box) -> float:
-    return box.y1 - box.y0
 
 
 def _light(frames: np.ndarray) -> str:
