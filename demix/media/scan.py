@@ -52,10 +52,10 @@ def scan(
 
 
 def _small_size(video: VideoStream, side: int) -> tuple[int, int]:
-    """(height, width) of the small picture, as stored: before the player's rotation."""
+    """(height, width) of the small picture, both even, as stored: before the player's rotation."""
     width, height = (video.height, video.width) if video.rotation in (90, 270) else (video.width, video.height)
     shrink = max(1.0, max(width, height) / side)
-    return max(1, round(height / shrink)), max(1, round(width / shrink))
+    return 2 * max(1, round(height / shrink / 2)), 2 * max(1, round(width / shrink / 2))
 
 
 def small_record(height: int, width: int) -> np.dtype[np.void]:

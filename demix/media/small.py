@@ -14,6 +14,7 @@ import av
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange
 
 from demix.media.container import frame_pts, open_container
 from demix.media.limits import MediaLimits
@@ -31,6 +32,8 @@ def read(path: str, index: int, shape: tuple[int, int], limits: dict[str, Any], 
     filled, last = 0, -(1 << 62)
     with open_container(path, MediaLimits(**limits)) as container:
         stream = container.streams[index]
+        # Pictures that nothing refers to need no smoothing of block edges: no error can spread from them.
+        stream.codec_context.options = {"skip_loop_filter": "noref"}
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "AUTO" if threads > 1 else "NONE"
         for frame in _decoded(container, stream):
@@ -66,28 +69,16 @@ def _decoded(container: Any, stream: Any) -> Iterator[VideoFrame]:
 
 
 def small_picture(frame: VideoFrame, width: int, height: int) -> np.ndarray:
-    """uint8 BGR (height, width, 3). Colours as swscale's default: BT.601, range as the frame says."""
+    """uint8 BGR (height, width, 3), both even. Colours as swscale's default: BT.601, range as the frame says."""
     bits = _planar_bits(frame)
     if bits is None:  # packed, paletted, RGB, grey: rare enough for the long way
         return frame.reformat(width, height, "bgr24", interpolation="FAST_BILINEAR").to_ndarray()
-    planes = [_plane(frame, number, bits) for number in (0, 2, 1)]
-    small = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in planes]
-    if bits > 8:
-        small = [cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - bits)) for plane in small]
-    full_range = frame.format.name.startswith("yuvj") or frame.color_range == 2
-    if not full_range:
-        small = [cv2.LUT(small[0], _LUMA), cv2.LUT(small[1], _CHROMA), cv2.LUT(small[2], _CHROMA)]
-    return cv2.cvtColor(cv2.merge(small), cv2.COLOR_YCrCb2BGR)
-
-
-def _stretch(low: float, zero: float, high: float) -> np.ndarray:
-    """Table from studio range to full range, where `zero` stays what it stands for."""
-    values = (np.arange(256) - low) * 255 / (high - low) + zero
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
-
-
-_LUMA = _stretch(16, 0, 235)
-_CHROMA = _stretch(128, 128, 128 + 224)
+    luma = _shrunk(frame, 0, bits, width, height)
+    blue, red = (_shrunk(frame, number, bits, width // 2, height // 2) for number in (1, 2))
+    if frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG:
+        chroma = cv2.resize(cv2.merge([red, blue]), (width, height), interpolation=cv2.INTER_LINEAR)
+        return cv2.cvtColor(cv2.merge([luma, chroma]), cv2.COLOR_YCrCb2BGR)
+    return cv2.cvtColorTwoPlane(luma, cv2.merge([blue, red]), cv2.COLOR_YUV2BGR_NV12)
 
 
 def _planar_bits(frame: VideoFrame) -> int | None:
@@ -98,9 +89,10 @@ def _planar_bits(frame: VideoFrame) -> int | None:
     return int(frame.format.components[0].bits)
 
 
-def _plane(frame: VideoFrame, number: int, bits: int) -> np.ndarray:
-    """A view of one plane, (rows, columns)."""
+def _shrunk(frame: VideoFrame, number: int, bits: int, width: int, height: int) -> np.ndarray:
+    """One plane as uint8 (height, width)."""
     plane = frame.planes[number]
     samples = np.frombuffer(memoryview(plane), dtype=np.uint8 if bits == 8 else np.uint16)
-    rows = samples.reshape(plane.height, -1)
-    return rows[:, : plane.width]
+    rows = samples.reshape(plane.height, -1)[:, : plane.width]
+    small = cv2.resize(rows, (width, height), interpolation=cv2.INTER_LINEAR)
+    return small if bits == 8 else cv2.convertScaleAbs(small, alpha=2.0 ** (8 - bits))
