@@ -23,7 +23,7 @@ from demix.media.scan import ScanSettings, scan
 from demix.models import model_class
 from demix.models.base import credit
 from demix.models.shots import Boundaries, ShotDetector
-from demix.models.shots.settings import AdaptiveSettings, GradualSettings
+from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
 from demix.records import Clip, Probe, Shot, Shots, Source, clip_id
 from demix.sources.fetch import local_copy
 from demix.stage import Context, Failed, Item, Kept, Outcome, Stage
@@ -36,6 +36,8 @@ class ShotsSettings(Settings):
     """Who detects; `adaptive` is PySceneDetect's AdaptiveDetector with a finder of fades and dissolves."""
     adaptive: AdaptiveSettings = AdaptiveSettings()
     """Hard cuts."""
+    structure: StructureSettings = StructureSettings()
+    """A second opinion on hard cuts."""
     gradual: GradualSettings = GradualSettings()
     """Fades and dissolves."""
     scan: ScanSettings = ScanSettings()
@@ -72,7 +74,7 @@ class ShotsStage(Stage):
     def open(self, context: Context) -> None:
         super().open(context)
         self._detector: ShotDetector = model_class("shots", self.settings.model)(
-            self.settings.adaptive, self.settings.gradual
+            self.settings.adaptive, self.settings.structure, self.settings.gradual
         )
 
     def run(self, items: Sequence[Item]) -> Sequence[Outcome]:

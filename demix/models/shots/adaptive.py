@@ -10,8 +10,9 @@ from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector, ContentDetector
 
 from demix.models.shots import Boundaries
-from demix.models.shots.gradual import GradualFinder
-from demix.models.shots.settings import AdaptiveSettings, GradualSettings
+from demix.models.shots.gradual import GradualFinder, tiny_picture
+from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
+from demix.models.shots.structure import StructureJudge
 
 
 class AdaptiveShots:
@@ -21,25 +22,28 @@ class AdaptiveShots:
     revision: ClassVar[str] = "1"
     licence: ClassVar[str] = "BSD-3-Clause (PySceneDetect)"
 
-    def __init__(self, adaptive: AdaptiveSettings, gradual: GradualSettings):
+    def __init__(self, adaptive: AdaptiveSettings, structure: StructureSettings, gradual: GradualSettings):
         self._adaptive = adaptive
+        self._structure = structure
         self._gradual = gradual
 
     def detect(self, frames: Iterator[tuple[int, np.ndarray]], rate: float) -> Boundaries:
-        """See `ShotDetector`. Holds a few seconds of tiny pictures, and three numbers a frame."""
+        """See `ShotDetector`. Holds a few seconds of tiny pictures, and a few numbers a frame."""
         detector = self._detector(rate)
-        finder = GradualFinder(self._gradual, rate) if self._gradual.enabled else None
+        judge = StructureJudge(self._structure)
+        finder = GradualFinder(self._gradual, rate)
         pts: list[int] = []
-        cuts: list[int] = []
+        proposed: list[int] = []
         for index, (time, picture) in enumerate(frames):
             # Frames are counted, not timed: the detector's seconds would be floats, and wrong on variable rates.
-            cuts += [cut.frame_num for cut in detector.process_frame(FrameTimecode(index, fps=rate), picture)]
-            if finder is not None:
-                finder.add(picture)
+            proposed += [cut.frame_num for cut in detector.process_frame(FrameTimecode(index, fps=rate), picture)]
+            tiny = tiny_picture(picture)
+            judge.add(tiny)
+            finder.add(tiny)
             pts.append(time)
-        spans = finder.spans() if finder is not None else []
-        hard = [cut for cut in cuts if not any(first <= cut <= last + 1 for first, last in spans)]
-        return Boundaries(frames=len(pts), pts=tuple(pts), cuts=tuple(hard), graduals=tuple(spans))
+        spans = finder.spans()
+        cuts = [cut for cut in judge.cuts(proposed) if not any(first <= cut <= last + 1 for first, last in spans)]
+        return Boundaries(frames=len(pts), pts=tuple(pts), cuts=tuple(cuts), graduals=tuple(spans))
 
     def _detector(self, rate: float) -> AdaptiveDetector:
         settings = self._adaptive

@@ -36,8 +36,15 @@ _WALK_SECONDS = 4.0
 """Longest half of a fade."""
 
 
+def tiny_picture(picture: np.ndarray) -> np.ndarray:
+    """uint8 BGR (height, width, 3) as 32 x 18 float32 pixels in one row, every colour's mean taken off."""
+    tiny = cv2.resize(picture, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+    tiny -= tiny.mean(axis=(0, 1))
+    return tiny.reshape(-1)
+
+
 class GradualFinder:
-    """Takes small pictures one by one; holds a few seconds of tiny ones and one number a frame."""
+    """Takes tiny pictures one by one; holds a few seconds of them and one number a frame."""
 
     def __init__(self, settings: GradualSettings, rate: float):
         self._settings = settings
@@ -51,18 +58,18 @@ class GradualFinder:
         self._contrast: list[float] = []
         self._hits: list[_Hit] = []
 
-    def add(self, picture: np.ndarray) -> None:
-        """`picture` uint8 BGR (height, width, 3), the next frame in display order."""
-        if self._seen % self._step == 0:
-            tiny = cv2.resize(picture, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-            tiny -= tiny.mean(axis=(0, 1))
-            self._tiny.append(tiny.reshape(-1))
+    def add(self, tiny: np.ndarray) -> None:
+        """`tiny` is the `tiny_picture` of the next frame in display order."""
+        if self._settings.enabled and self._seen % self._step == 0:
+            self._tiny.append(tiny)
             if len(self._tiny) >= _CHUNK + self._lengths[-1]:
                 self._search()
         self._seen += 1
 
     def spans(self) -> list[Span]:
         """Every fade and dissolve, in order, disjoint; call it once, after the last frame."""
+        if not self._settings.enabled:
+            return []
         self._search()
         self._contrast += [_contrast(tiny) for tiny in self._tiny]
         found = _clusters(self._hits) + self._fades(np.asarray(self._contrast))
@@ -151,13 +158,13 @@ def _dissolves(
 
 
 def _extent(products: np.ndarray, start: int, end: int) -> Span:
-    """First and last mixed frame between two frames: the straight line through the weights .2 and .8, prolonged."""
+    """First and last mixed frame between two frames, and one more: the line through the weights .2 and .8, prolonged."""
     frames = np.arange(start, end + 1)
     new = _fit(products, np.full_like(frames, start), np.full_like(frames, end), frames).new
     early = int(np.flatnonzero(new < 0.2)[-1]) if (new < 0.2).any() else 0
     late = early + int(np.argmax(new[early:] > 0.8))
     tail = (late - early) / 3  # from .2 to .8 is three fifths of the way
-    return max(start, start + round(early - tail)), min(end, start + round(late + tail))
+    return max(start, start + round(early - tail) - 1), min(end, start + round(late + tail) + 1)
 
 
 def _clusters(hits: list[_Hit]) -> list[Span]:

@@ -47,3 +47,18 @@ class GradualSettings(Settings):
     """Frames whose contrast (standard deviation, 0..128) is below this are blank: black, white or any one colour."""
     dip_share: float = Field(default=0.2, ge=0, lt=1)
     """A fade need not become blank: contrast below this share of both sides' is enough."""
+
+
+class StructureSettings(Settings):
+    """A second opinion on hard cuts: see `demix.models.shots.structure`."""
+
+    enabled: bool = True
+    """Off: exactly the adaptive detector's cuts."""
+    same: float = Field(default=0.97, ge=0, le=1)
+    """A cut over which the tiny pictures correlate at least this much is none: a refreshed key frame, a lamp."""
+    different: float = Field(default=0.7, ge=-1, le=1)
+    """Below this correlation a change is a cut of its own, if it also stands out from the changes around it:"""
+    ratio: float = Field(default=2.0, ge=1)
+    """by this factor over the largest of them,"""
+    least_change: float = Field(default=3.0, ge=0)
+    """and by this many grey levels on top."""
