@@ -1,6 +1,6 @@
 """Derives `demix/models/demixing/kinds.json`, the numbers by which the `lite` demixer tells music from effects.
 
-    python -m benchmarks.fit_kinds [--clips 900] [--write]
+    python -m benchmarks.fit_kinds [--clips 700] [--write]
 
 Everything it learns from is generated (`tests/sounds.py`); no recording is used. Two logistic regressions on the
 features of `kinds.py` answer "is there music?" and "are there effects?". As generated sounds are not real ones, the fit
@@ -75,7 +75,7 @@ def temperature(logits: np.ndarray, answer: np.ndarray) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clips", type=int, default=900)
+    parser.add_argument("--clips", type=int, default=700)
     parser.add_argument("--write", action="store_true", help=f"write {TARGET.name}")
     arguments = parser.parse_args()
     features, kinds = [], []

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 from silero_vad import load_silero_vad
 
-from demix.media.audio import mono, resample
+from demix.media.audio import mono, resample, rms_db
 from demix.models.demixing import ThreeStems
 from demix.models.demixing.background import divide
 from demix.models.demixing.rnnoise import enhance
@@ -30,6 +30,8 @@ SPEECH_SECONDS = 0.4
 """Shortest total voice activity that counts as speech at all."""
 SURE_SECONDS, SURE = 0.25, 0.9
 """There is speech only if silero is this sure for this long: it gives music and animals .5, hardly ever .9."""
+FAINTEST_DB = -11.0
+"""Below the mix, where the gate is open: what RNNoise leaves of music that silero took for a voice is fainter."""
 PAD_SECONDS = 0.1
 FADE_SECONDS = 0.01
 
@@ -102,8 +104,10 @@ def extract_speech(wave: np.ndarray, sample_rate: int, probability: np.ndarray) 
     mask = keep_confident_speech(mask, wiener_mask(power, noise), power, voice, transform.frequencies)
     mask = mask ** need_for_masking(power, noise, gate)
     speech = transform.inverse(spectrum * mask * trusted_centre(spectrum, mask, gate), wave.shape[1])
-    fade = round(FADE_SECONDS * sample_rate)
-    return speech * sample_gate(gate, transform.hop, wave.shape[1], fade)
+    opening = sample_gate(gate, transform.hop, wave.shape[1], round(FADE_SECONDS * sample_rate))
+    if rms_db(speech * opening) < rms_db(wave * opening) + FAINTEST_DB:
+        return np.zeros_like(speech)
+    return speech * opening
 
 
 def keep_confident_speech(
