@@ -66,6 +66,7 @@ class _Clips:
             name: (check.stem, found) for check in shards for name, found in check.clips.items()
         }
         self._listed: set[str] = set()
+        self._unreadable = {f"{check.stem}.tar" for check in shards if not check.readable}
         self._plans = {check.stem: check.plan for check in shards}
         self._entries: defaultdict[str, list[Entry]] = defaultdict(list)
 
@@ -96,6 +97,8 @@ class _Clips:
         """The row against the shard that it names: the texts there must be those that its records give."""
         name = row["clip_id"]
         if name not in self._found:
+            if row["shard"] in self._unreadable:
+                return  # said once, of the shard
             yield f"clip {name} is in no shard; it should be in {row['shard']}"
             return
         stem, found = self._found[name]
@@ -126,14 +129,18 @@ class _Clips:
 def _sums(dataset: Path, clips: _Clips) -> Iterator[str]:
     """Every source: clips = kept + dropped + failed. Every candidate: kept, or in one of the lists."""
     ended, lists = _ended(dataset)
+    candidates: set[str] = set()
     totals: defaultdict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     for row in read_rows(dataset / layout.SOURCES, "sources"):
         name, status = row["candidate_id"], row["status"]
+        candidates.add(name)
         listed = [list_name for list_name, names in lists.items() if name in names]
         if listed != ([status] if status != "kept" else []):
             yield f"candidate {name} is {status}, but the lists say {listed or 'nothing'}"
         for number, column in enumerate(("clips", "kept_clips", "kept_seconds")):
             totals[row["source_id"]][number] += row[column]
+    for name in sorted(set().union(*lists.values()) - candidates):
+        yield f"candidate {name} was dropped or failed, but is not listed"
     for source in sorted({*totals, *clips.kept, *ended} - {None}):
         found, kept, seconds = totals[source]
         if kept != clips.kept[source] or found != kept + ended[source]:

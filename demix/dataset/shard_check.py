@@ -55,18 +55,21 @@ class Claim(NamedTuple):
 
 @dataclass
 class ShardCheck:
-    """The outcome for one shard; `clips` are those that its index and its tar agree on."""
+    """The outcome for one shard."""
 
     stem: str
     problems: list[Problem] = field(default_factory=list)
     clips: dict[str, Found] = field(default_factory=dict)
+    """Those that the index and the tar agree on."""
     plan: str | None = None
+    readable: bool = False
+    """Whether tar and index could be read at all; otherwise nobody knows which clips there are."""
 
     def blame(self, suffix: str, what: str, remedy: str = REPACK) -> None:
         self.problems.append(Problem(f"{self.stem}{suffix}", what, remedy))
 
 
-def check_shard(dataset: Path, stem: str) -> ShardCheck:
+def check_shard(dataset: Path, stem: str, decode: bool = True) -> ShardCheck:
     """Reads everything of one shard. What it finds is in the result; it raises only if the disk cannot be read."""
     check = ShardCheck(stem)
     commit = _commit(check, dataset)
@@ -74,12 +77,14 @@ def check_shard(dataset: Path, stem: str) -> ShardCheck:
     rows = _index(check, dataset, commit)
     if members is None or rows is None:
         return check
+    check.readable = True
     _compare(check, rows, members)
     if commit is not None:
         _count(check, commit, rows)
     whole = list(_whole(rows, members))
     claims = _texts(check, dataset, whole)
-    _media(check, dataset, [row for row in whole if row["clip_id"] in claims], claims)
+    if decode:
+        _media(check, dataset, [row for row in whole if row["clip_id"] in claims], claims)
     return check
 
 

@@ -19,18 +19,18 @@ from demix.dataset.shard_check import ShardCheck, check_shard
 Progress = Callable[[int, int], None]
 
 
-def verify(dataset: Path, workers: int = 1, progress: Progress | None = None) -> list[Problem]:
+def verify(dataset: Path, workers: int = 1, progress: Progress | None = None, decode: bool = True) -> list[Problem]:
     """Everything that is wrong with a dataset, sorted by file; an empty list proves it.
 
     Re-hashes every shard, compares tar, index, commit file and manifests with one another, decodes every clip and
-    counts its frames and samples, and adds up the totals. `workers` shards are read at once (each decodes in a process
-    of its own, so threads do); `progress` is called with the number of shards done and of all.
+    counts its frames and samples (unless `decode` is off), and adds up the totals. `workers` shards are read at once;
+    `progress` is called with the number of shards done and of all.
     """
     stems, problems = _shards(dataset)
     checks: list[ShardCheck] = []
     # Threads: hashing lets go of the interpreter, and decoding runs in the sandbox's children.
     with ThreadPoolExecutor(workers) as pool:
-        for check in pool.map(lambda stem: check_shard(dataset, stem), stems):
+        for check in pool.map(lambda stem: check_shard(dataset, stem, decode), stems):
             checks.append(check)
             if progress is not None:
                 progress(len(checks), len(stems))

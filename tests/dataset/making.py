@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,12 +12,14 @@ import imageio_ffmpeg
 import numpy as np
 import soundfile
 
+from demix.dataset.manifest import KeptClip, Quarantined, Rejected, Row, SourceRow, write_manifests
 from demix.dataset.plan import PackSettings, Shard, plan_shards
 from demix.dataset.restore import restore_media
 from demix.dataset.sample import Sample
 from demix.dataset.shard import is_committed, prune, write_shard
 from demix.records import (
     AudioQuality,
+    Candidate,
     Caption,
     Clip,
     ClipMedia,
@@ -61,7 +63,7 @@ def video_bytes(folder: Path) -> bytes:
 
 
 def make_stem(path: Path, seed: int, samples: int = SAMPLES, channels: int = 2) -> None:
-    wave = np.random.default_rng(seed).uniform(-0.1, 0.1, (samples, channels)).astype(np.float32)
+    wave = np.random.default_rng(seed).uniform(-0.003, 0.003, (samples, channels)).astype(np.float32)
     soundfile.write(path, wave, RATE, format="FLAC", subtype="PCM_16")
 
 
@@ -184,6 +186,53 @@ def pack(
         write_shard(shard, (by_id[entry.clip_id] for entry in shard.entries), store, dataset)
     prune(dataset, shards)
     return shards
+
+
+def build(samples: Sequence[Sample], maker: Maker, dataset: Path, target_bytes: int = 200_000) -> None:
+    """A whole dataset with a test split: shards, and manifests in which some clips and files were not kept."""
+    settings = PackSettings(target_bytes=target_bytes, test_clips=3, test_share=1)
+    shards = pack(samples, maker.store, dataset, settings)
+    write_manifests(dataset, _rows(sorted(samples, key=lambda sample: sample.clip.id), shards))
+
+
+def _rows(samples: Sequence[Sample], shards: Sequence[Shard]) -> Iterator[Row]:
+    places = {entry.clip_id: shard for shard in shards for entry in shard.entries}
+    for sample in samples:
+        yield KeptClip(sample.clip, sample.records, places[sample.clip.id].split, places[sample.clip.id].tar)
+    sources = sorted({sample.clip.source_id for sample in samples})
+    yield Rejected(_candidate("e" * 16), "probe", "not_media", {"bytes": 0})
+    yield Quarantined(_candidate("f" * 16), "probe", "MediaError", "truncated", "", 3, "demix replay")
+    spare = sorted((_spare_clip(source, number) for source in sources for number in (0, 1)), key=lambda clip: clip.id)
+    for clip in (clip for clip in spare if clip.ordinal == 900):
+        yield Rejected(clip, "length", "too_short", {"seconds": 0.5})
+    for clip in (clip for clip in spare if clip.ordinal == 901):
+        yield Quarantined(clip, "demixing", "MemoryError", "no memory", "", 3, "demix replay")
+    for source in sources:
+        kept = [sample.clip for sample in samples if sample.clip.source_id == source]
+        seconds = sum(float(clip.seconds) for clip in kept)
+        yield SourceRow(
+            _candidate(source), "kept", source, clips=len(kept) + 2, kept_clips=len(kept), kept_seconds=seconds
+        )
+    yield SourceRow(_candidate("e" * 16), "dropped", stage="probe", reason="not_media")
+    yield SourceRow(_candidate("f" * 16), "failed", stage="probe", reason="MediaError", message="truncated")
+
+
+def _candidate(name: str) -> Candidate:
+    return Candidate(id=name, uri=f"/films/{name}/my film.é.mkv", kind="cinematic")
+
+
+def _spare_clip(source: str, number: int) -> Clip:
+    start = (900 + number) * FRAMES * 512
+    return Clip(
+        id=clip_id(source, start, start + FRAMES * 512),
+        source_id=source,
+        uri=f"/films/{source}/my film.é.mkv",
+        kind="cinematic",
+        ordinal=900 + number,
+        start_pts=start,
+        end_pts=start + FRAMES * 512,
+        time_base=f"1/{FPS * 512}",
+    )
 
 
 def tree(folder: Path) -> dict[str, bytes]:

@@ -8,25 +8,15 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from demix.dataset.manifest import KeptClip, write_manifests
-from demix.dataset.plan import PackSettings
 from demix.dataset.reader import Dataset, StoredSample
 from demix.dataset.sample import Sample
-from tests.dataset.making import Maker, pack, tree
-
-
-def dataset_of(samples: list[Sample], maker: Maker, folder: Path) -> None:
-    """Packs with a test split, and writes the manifest of clips."""
-    shards = pack(samples, maker.store, folder, PackSettings(target_bytes=200_000, test_clips=3, test_share=1))
-    places = {entry.clip_id: shard for shard in shards for entry in shard.entries}
-    rows = ((sample, places[sample.clip.id]) for sample in sorted(samples, key=lambda sample: sample.clip.id))
-    write_manifests(folder, (KeptClip(s.clip, s.records, shard.split, shard.tar) for s, shard in rows))
+from tests.dataset.making import Maker, build, tree
 
 
 @pytest.fixture
 def packed(maker: Maker, tmp_path: Path) -> tuple[Path, dict[str, Sample]]:
     samples = maker.samples(3, 3)
-    dataset_of(samples, maker, tmp_path / "data")
+    build(samples, maker, tmp_path / "data")
     return tmp_path / "data", {sample.clip.id: sample for sample in samples}
 
 
