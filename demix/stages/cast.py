@@ -78,7 +78,8 @@ def spoken_shares(
     tracks: Sequence[FaceTrack], scores: dict[int, np.ndarray], diarization: Diarization, fps: Fraction
 ) -> list[float]:
     """Per track, the share of the frames with speech on which it speaks: its score is above 0 and above all others'."""
-    length = max((track.frames[-1] + 1 for track in tracks), default=0)
+    ends = [track.frames[-1] + 1 for track in tracks] + [round(turn.end_seconds * fps) for turn in diarization.turns]
+    length = max(ends, default=0)
     speech = np.zeros(length, bool)
     for turn in diarization.turns:
         speech[round(turn.start_seconds * fps) : round(turn.end_seconds * fps)] = True

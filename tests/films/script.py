@@ -59,7 +59,7 @@ class Shot:
     room_db: float | None = -60.0
     """Level of the room's tone, part of the effects; None for digital silence."""
     damage: Literal["", "clipped", "telephone"] = ""
-    """What was done to the sound of this shot after mixing: driven hard into clipping, or 300 to 3,000 Hz only."""
+    """What was done to the sound of this shot after mixing: driven hard into clipping, or sent through a telephone."""
 
 
 class Clock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-HUES = ((15, "red"), (45, "orange"), (70, "yellow"), (165, "green"), (195, "turquoise"), (255, "blue"), (290, "purple"))
+HUES = ((10, "red"), (45, "orange"), (70, "yellow"), (165, "green"), (195, "turquoise"), (255, "blue"), (290, "purple"))
 """Upper bound in degrees and name; pink up to 340, then red again."""
 NAMES = (*dict.fromkeys(name for _, name in HUES), "pink", "brown", "beige", "black", "grey", "white")
 
