@@ -30,6 +30,10 @@ _LADDER = (0.11, 0.16, 0.25, 0.36, 0.52, 0.75, 1.0)
 """Shares of `longest_seconds` over which frames are compared. A dissolve shows best over its own length."""
 _CONTRAST = 4.0
 """Least contrast of both ends of a dissolve: below it noise decides."""
+_CONTRAST_WEIGHT = 0.4
+"""How much surplus contrast in the middle counts against a dissolve."""
+_ALIKE = 0.5
+"""Two shots correlate less than this; a shot before and behind a title, or a slow change of light, more."""
 _SHORTEST = 3
 """Frames from the first to the last mixed one, at least; less is a cut with a blended frame."""
 _WALK_SECONDS = 4.0
@@ -143,9 +147,12 @@ def _dissolves(
     centre = fits[1]
     evidence = np.min([fit.explained for fit in fits], axis=0) - np.maximum(alike, 0)
     evidence -= np.abs(centre.old + centre.new - 1) + 0.5 * np.abs(centre.old - centre.new)
-    strong = np.minimum(energy[start], energy[end]) > _CONTRAST**2
+    # The mean of two pictures has less contrast than either; a picture that the camera passes on its way has not.
+    mean = (energy[start] + energy[end] + 2 * products[start, end]) / 4
+    evidence -= _CONTRAST_WEIGHT * np.maximum(energy[middle] / np.maximum(mean, 1e-3) - 1, 0)
+    telling = (np.minimum(energy[start], energy[end]) > _CONTRAST**2) & (alike < _ALIKE)
     hits = []
-    for i in np.flatnonzero(strong & (evidence >= settings.dissolve_evidence)):
+    for i in np.flatnonzero(telling & (evidence >= settings.dissolve_evidence)):
         change = np.abs(pictures[start[i]] - pictures[end[i]])
         if change.mean() ** 2 < settings.spread * (change**2).mean():
             continue

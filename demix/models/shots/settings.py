@@ -36,7 +36,7 @@ class GradualSettings(Settings):
 
     enabled: bool = True
     """Look for fades and dissolves at all."""
-    dissolve_evidence: float = Field(default=0.45, gt=0, lt=1)
+    dissolve_evidence: float = Field(default=0.25, gt=0, lt=1)
     """A dissolve is reported from this score on, 0..1. Lower finds more of those between moving shots, and splits more
     shots at whip pans."""
     spread: float = Field(default=0.34, ge=0, lt=0.64)

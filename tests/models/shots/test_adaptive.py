@@ -1,0 +1,133 @@
+"""The shot detector on pictures with known cuts, fades and dissolves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenedetect import FrameTimecode
+from scenedetect.detectors import AdaptiveDetector
+
+from demix.models import model_class
+from demix.models.shots import Boundaries
+from demix.models.shots.adaptive import AdaptiveShots
+from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
+from tests.models.shots.moving import dissolve, fade, joined, shot
+
+
+def detect(pictures: list[np.ndarray], rate: float = 24.0, gradual: bool = True, structure: bool = True) -> Boundaries:
+    model = AdaptiveShots(AdaptiveSettings(), StructureSettings(enabled=structure), GradualSettings(enabled=gradual))
+    return model.detect(((7 * number + 3, picture) for number, picture in enumerate(pictures)), rate)
+
+
+def test_registered_under_its_name() -> None:
+    assert model_class("shots", "adaptive") is AdaptiveShots
+
+
+@pytest.mark.parametrize("rate", [12.0, 24.0, 59.94])
+def test_hard_cuts_are_frame_exact_at_any_rate(rate: float) -> None:
+    pictures, cuts = joined([shot(seed, length) for seed, length in enumerate((40, 31, 25, 60))])
+    found = detect(pictures, rate)
+    assert found.cuts == cuts
+    assert found.graduals == ()
+    assert found.frames == len(pictures)
+    assert found.pts == tuple(7 * number + 3 for number in range(len(pictures)))
+
+
+def test_two_cuts_close_together_are_both_found() -> None:
+    """A shot shorter than the command's 0.6 s must not stay in one clip with the next."""
+    pictures, cuts = joined([shot(1, 40), shot(2, 8), shot(3, 40)])
+    assert detect(pictures).cuts == cuts
+
+
+def test_alone_it_is_the_adaptive_detector_of_pyscenedetect() -> None:
+    """Second opinions off, its cuts are the library's own."""
+    pictures, _ = joined([dissolve(shot(1, 50), shot(2, 50), 10), fade(shot(3, 40), shot(4, 40), 12), shot(5, 30, 9)])
+    detector = AdaptiveDetector(min_scene_len=0)
+    frames = enumerate(pictures)
+    expected = [cut.frame_num for i, p in frames for cut in detector.process_frame(FrameTimecode(i, fps=24.0), p)]
+    assert list(detect(pictures, gradual=False, structure=False).cuts) == expected
+
+
+@pytest.mark.parametrize("length", [6, 12, 24, 45])
+def test_a_dissolve_between_moving_shots_is_one_gradual(length: int) -> None:
+    found = detect(dissolve(shot(1, 100, 0.5), shot(2, 100, 0.5), length))
+    assert found.cuts == ()
+    ((first, last),) = found.graduals
+    assert first <= 100 - length + 1
+    assert last >= 99 - 1
+    assert last - first < length + 12
+
+
+@pytest.mark.parametrize("colour", [0, 255, 90])
+@pytest.mark.parametrize("length", [5, 12, 30])
+def test_a_fade_through_any_colour_is_one_gradual(length: int, colour: int) -> None:
+    found = detect(fade(shot(1, 80), shot(2, 80), length, colour))
+    assert found.cuts == ()
+    ((first, last),) = found.graduals
+    assert 80 - length - 8 <= first <= 80 - length + 1
+    assert 80 + 5 + length - 2 <= last <= 80 + 5 + length + 8
+
+
+@pytest.mark.parametrize("pan", [0.0, 0.5, 2.0, 6.0])
+def test_a_moving_camera_is_not_a_transition(pan: float) -> None:
+    found = detect(shot(4, 100, pan))
+    assert (found.cuts, found.graduals) == ((), ())
+
+
+def test_a_lamp_is_not_a_transition() -> None:
+    pictures = [
+        np.clip(picture * (0.6 + 0.4 * np.tanh((number - 50) / 4)), 0, 255).astype(np.uint8)
+        for number, picture in enumerate(shot(5, 100, 0.2), start=20)
+    ]
+    found = detect(pictures)
+    assert (found.cuts, found.graduals) == ((), ())
+
+
+def test_a_title_over_a_shot_is_not_a_transition() -> None:
+    pictures = shot(6, 100, 0.0)
+    for number in range(30, 80):
+        share = min(1.0, (number - 30) / 12, (80 - number) / 12)
+        title = pictures[number][50:70, 30:130].astype(float)
+        pictures[number][50:70, 30:130] = (title * (1 - share) + 255 * share).astype(np.uint8)
+    found = detect(pictures)
+    assert (found.cuts, found.graduals) == ((), ())
+
+
+def test_a_refreshed_key_frame_is_not_a_cut() -> None:
+    """A pale picture whose faint tint changes although it stays: the adaptive detector alone reports a cut."""
+    tints = [np.array([8, 0, 0])] * 40 + [np.array([0, 0, 8])] * 40
+    pictures = [(150 + grey // 3 + tint).astype(np.uint8) for grey, tint in zip(greys(7, 80), tints, strict=True)]
+    assert detect(pictures, structure=False).cuts == (40,)
+    assert detect(pictures).cuts == ()
+
+
+def test_a_cut_between_dark_shots_is_found() -> None:
+    """The adaptive detector alone sees too little change there."""
+    pictures, cuts = joined([[(grey // 8).astype(np.uint8) for grey in greys(seed, 40)] for seed in (1, 2)])
+    assert detect(pictures, structure=False).cuts == ()
+    assert detect(pictures).cuts == cuts
+
+
+def greys(seed: int, frames: int) -> list[np.ndarray]:
+    """A shot without colour, int (90, 160, 3)."""
+    return [np.repeat(picture[..., :1].astype(int), 3, axis=2) for picture in shot(seed, frames, 0.0)]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_a_very_short_film_has_no_transitions(frames: int) -> None:
+    found = detect(shot(1, frames))
+    assert (found.frames, found.cuts, found.graduals) == (frames, (), ())
+
+
+def test_long_films_are_searched_in_chunks_without_seams() -> None:
+    """More frames than one chunk holds: every dissolve is found once, wherever it lies."""
+    length, film, truth = 16, shot(0, 70, 0.3), []
+    for seed in range(1, 14):
+        film = dissolve(film, shot(seed, 70, 0.3), length)
+        truth.append((len(film) - 70, len(film) - 70 + length - 1))
+    found = detect(film)
+    assert found.cuts == ()
+    assert len(found.graduals) == len(truth)
+    for (first, last), (begin, end) in zip(found.graduals, truth, strict=True):
+        assert abs(first - begin) <= 4
+        assert abs(last - end) <= 4
