@@ -59,7 +59,7 @@ def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
             try:
                 container = av.open("fd:", options=options, metadata_errors="replace")
             except av.FFmpegError as error:
-                raise _refusal(error, [line for _, _, line in lines]) from error
+                raise _refusal(error, [line for _, _, line in lines], limits) from error
         av.logging.set_level(av.logging.ERROR)
         av.logging.restore_default_callback()
         with container:
@@ -80,7 +80,10 @@ def frame_pts(container: InputContainer, frame: VideoFrame) -> int:
     return pts
 
 
-def _refusal(error: av.FFmpegError, lines: list[str]) -> MediaError:
+def _refusal(error: av.FFmpegError, lines: list[str], limits: MediaLimits) -> MediaError:
+    if any("max_streams" in line and "exceeds" in line for line in lines):
+        evidence = {"streams": limits.max_streams + 1, "limit": limits.max_streams}
+        return MediaError("limits", f"streams: more than {limits.max_streams}", evidence=evidence)
     probed = [found for line in lines if (found := _PROBED.match(line))]
     names = {name for found in probed if int(found[2]) >= _SURE for name in found[1].split(",")}
     name = ",".join(sorted(names)) or "unknown"

@@ -1,6 +1,6 @@
 """Runs code that opens strangers' media in a child process with limits, so that nothing it does costs more than itself.
 
-Two kinds of children: a generator function of `demix.media` in a fresh Python (`stream`, `call`), and a command such
+Two kinds of children: a function in a fresh Python (`stream`, `call`), and a command such
 as ffmpeg (`run`). Both get a bare environment (no credentials, no FFREPORT), address space, CPU time and file sizes
 bounded by rlimits, their stderr kept as a tail, their time watched from here, and are killed when their reader goes.
 A Python child may write no file at all; it answers in binary records through a pipe.
@@ -39,7 +39,7 @@ _HEAD = 1 << 16
 
 
 def call(function: str, arguments: Arguments, limits: MediaLimits, *, seconds: float) -> Any:
-    """The JSON-able value that `function` ("demix.media.module:name") returns for keyword `arguments` in a child.
+    """The JSON-able value that `function` ("package.module:name") returns for keyword `arguments` in a child.
 
     Raises `MediaError`: as raised in the child, or `timeout` after `seconds`, `limits` (memory), `crash`.
     """
@@ -238,8 +238,6 @@ def _limit(pid: int, limits: MediaLimits, cpu_seconds: int, output_bytes: int) -
 
 def _resolve(function: str) -> Callable[..., Any]:
     module, _, name = function.partition(":")
-    if not module.startswith("demix.media."):
-        raise ValueError(f"{function}: only functions of demix.media run here")
     resolved: Callable[..., Any] = getattr(importlib.import_module(module), name)
     return resolved
 
