@@ -7,6 +7,7 @@ from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -74,6 +75,8 @@ def _amounts() -> defaultdict[str, Amount]:
 class Tally:
     """Sums over clips; from `splits` on, over kept clips only."""
 
+    config: Mapping[str, Any]
+    """The build's settings."""
     all: Amount = field(default_factory=Amount)
     kept: Amount = field(default_factory=Amount)
     ids: set[str] = field(default_factory=set)
@@ -100,7 +103,7 @@ class Tally:
             self.repeated.add(clip.id)
         self.ids.add(clip.id)
         self.all += one
-        for key, value in scores_of(clip).items():
+        for key, value in scores_of(clip, self.config).items():
             values = self.scores[key]
             (values.kept if clip.outcome == "kept" else values.others).append(value)
         self.judges.update(_judges(clip))

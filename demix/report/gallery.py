@@ -19,7 +19,7 @@ from demix.report import preview
 from demix.report.clip_files import ClipFiles
 from demix.report.funnel import clip_stages
 from demix.report.manifests import Judged, Manifests
-from demix.report.scores import STEMS, Rule, rules_of, scores_of, title
+from demix.report.scores import STEMS, rules_of, scores_of, title
 
 CANDIDATES = 8
 """Per wanted sample, so that a group's samples can come from different sources."""
@@ -94,7 +94,7 @@ def make_gallery(
     The first samples of all groups get their previews before the second ones do.
     """
     config = manifests[0].build.get("config") or {}
-    rules, stages = rules_of(config), clip_stages(config)
+    stages = clip_stages(config)
     counts: defaultdict[str, int] = defaultdict(int)
     heaps: defaultdict[str, list[_Entry]] = defaultdict(list)
     for origin, manifest in enumerate(manifests):
@@ -107,7 +107,7 @@ def make_gallery(
     budget = media_bytes / BASE64
     cards = []
     for origin, clip in chosen:
-        card = _with_media(_card(clip, rules), files[origin], budget)
+        card = _with_media(_card(clip, config), files[origin], budget)
         budget -= _bytes(card)
         cards.append(card)
     cards.sort(key=lambda card: (order.index(card.groups[0]), card.clip.id))
@@ -165,9 +165,9 @@ def _choose(heaps: Mapping[str, list[_Entry]], order: Sequence[str], per_group: 
                 yield entry.origin, entry.clip
 
 
-def _card(clip: Judged, rules: Mapping[str, Sequence[Rule]]) -> Card:
+def _card(clip: Judged, config: Mapping[str, Any]) -> Card:
     caption = clip.record("caption", records.Caption)
-    scores = scores_of(clip)
+    scores, rules = scores_of(clip, config), rules_of(config)
     judged = {key: all(rule.passes(value) for rule in rules[key]) for key, value in scores.items() if key in rules}
     ordered = sorted(scores, key=lambda key: key not in judged)
     return Card(

@@ -34,8 +34,9 @@ def histogram(
 ) -> Histogram:
     """The histogram of finite values, at least one; `threshold` becomes an inner edge."""
     values = np.concatenate([np.asarray(kept, float), np.asarray(others, float)])
-    discrete = bool(np.all(values == np.round(values)) and np.ptp(values) <= BINS)
     low, high = _range(values, threshold)
+    whole = np.all(values == np.round(values)) and (threshold is None or threshold == round(threshold))
+    discrete = bool(whole) and high - low <= BINS
     step = 1.0 if discrete else _nice((high - low) / BINS)
     anchor = threshold if threshold is not None else math.floor(low / step) * step
     before = max(int(threshold is not None), math.ceil((anchor - low) / step + (1e-9 if right_closed else 0)))

@@ -73,7 +73,17 @@ def render(statistics: Statistics, gallery: Gallery) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (words.words, words.visible, words.nickname, words.count, words.short, words.duration, words.clock, words.percent, words.number)
+    filters = (
+        words.words,
+        words.visible,
+        words.nickname,
+        words.count,
+        words.short,
+        words.duration,
+        words.clock,
+        words.percent,
+        words.number,
+    )
     environment.filters.update({function.__name__: function for function in filters}, data_uri=data_uri)
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
     policy = (

@@ -88,13 +88,16 @@ def rank(key: str, stages: Sequence[str]) -> tuple[int, int, str]:
     )
 
 
-def scores_of(clip: Judged) -> dict[str, float]:
-    """Every finite number that was measured on a clip, by key `<stage>.<field>[.<name>]`."""
-    found = {key: float(value) for key, value in _measured(clip) if value is not None and math.isfinite(value)}
+def scores_of(clip: Judged, config: Mapping[str, Any]) -> dict[str, float]:
+    """Every finite number that was measured on a clip, by key `<stage>.<field>[.<name>]`.
+
+    Numbers that only matter to a rule (distances, coverage of speech) are left out where the rule did not apply.
+    """
+    found = {key: float(value) for key, value in _measured(clip, config) if value is not None and math.isfinite(value)}
     return dict(sorted(found.items()))
 
 
-def _measured(clip: Judged) -> Iterator[tuple[str, float | None]]:
+def _measured(clip: Judged, config: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
     yield "length.seconds", clip.seconds
     if quality := clip.record("audio_quality", records.AudioQuality):
         yield from ((f"audio_quality.{name}", value) for name, value in quality.scores.items())
@@ -111,7 +114,7 @@ def _measured(clip: Judged) -> Iterator[tuple[str, float | None]]:
     if diarization := clip.record("diarization", records.Diarization):
         yield "diarization.speakers", diarization.speakers
         yield "diarization.confidence", diarization.confidence
-    yield from _voice_over(clip)
+    yield from _voice_over(clip, config)
 
 
 def _compared(clip: Judged) -> tuple[str, ...]:
@@ -121,18 +124,19 @@ def _compared(clip: Judged) -> tuple[str, ...]:
     return tuple(str(clip.evidence.get("compared", "")).split()) if clip.stage == "demix_filter" else ()
 
 
-def _voice_over(clip: Judged) -> Iterator[tuple[str, float | None]]:
-    """From the record of a clip that passed, from the evidence of one that was dropped; shares only where speech is."""
-    names = ("speech_seconds", "person_covered_share", "speaker_covered_share")
+def _voice_over(clip: Judged, config: Mapping[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """From the record of a clip that passed, from the evidence of one that was dropped."""
     if voice_over := clip.record("voice_over", records.VoiceOver):
-        numbers = voice_over.model_dump()
-    elif clip.stage == "voice_over":
-        numbers = dict(clip.evidence)
+        numbers: Mapping[str, Any] = voice_over.model_dump()
+    elif clip.stage == "voice_over" and clip.outcome == "dropped":
+        numbers = clip.evidence
     else:
         return
-    for name in names if numbers.get("speech_seconds") else names[:1]:
-        value = numbers.get(name)
-        yield f"voice_over.{name}", value if isinstance(value, int | float) else None
+    yield "voice_over.speech_seconds", numbers.get("speech_seconds")
+    kinds = (config.get("voice_over") or {}).get("kinds", ("cinematic", "web"))
+    if numbers.get("verdict") != "no_speech" and clip.kind in kinds:
+        for name in ("person_covered_share", "speaker_covered_share"):
+            yield f"voice_over.{name}", numbers.get(name)
 
 
 def rules_of(config: Mapping[str, Any]) -> dict[str, tuple[Rule, ...]]:
@@ -149,8 +153,8 @@ def rules_of(config: Mapping[str, Any]) -> dict[str, tuple[Rule, ...]]:
     for pair in ("speech", "others_effects", "others_music"):
         setting = f"demix_filter.max_distance.{pair.partition('_')[0]}"
         judged.append((f"demix_filter.{pair}.{distance}", setting, "at_most", "drops"))
-    for share in ("person_covered_share", "speaker_covered_share"):
-        judged.append((f"voice_over.{share}", "voice_over.min_covered_share", "at_least", "drops"))
+    share = "speaker" if (config.get("voice_over") or {}).get("rule") == "strict" else "person"
+    judged.append((f"voice_over.{share}_covered_share", "voice_over.min_covered_share", "at_least", "drops"))
     found: dict[str, tuple[Rule, ...]] = {}
     for key, setting, keeps, effect in judged:
         threshold = _setting(config, setting)

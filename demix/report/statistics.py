@@ -126,12 +126,12 @@ def measure(
 ) -> Statistics:
     """The numbers of one dataset, or of several taken together; thresholds and licences are those of the first."""
     sources = [source for manifest in manifests for source in manifest.sources()]
-    tally = Tally()
+    build = manifests[0].build
+    config = build.get("config") or {}
+    tally = Tally(config)
     for manifest in manifests:
         for clip in manifest.clips():
             tally.add(clip)
-    build = manifests[0].build
-    config = build.get("config") or {}
     return Statistics(
         schema_version=SCHEMA_VERSION,
         name=name or " + ".join(manifest.dataset.resolve().name for manifest in manifests),

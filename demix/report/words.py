@@ -36,7 +36,7 @@ def nickname(subset: str) -> str:
 
 
 def visible(text: str) -> str:
-    """A stranger's text with its invisible characters written out, so that `exe.mp4` cannot be made to read `4pm.exe`."""
+    """A stranger's text with invisible characters written out: nothing can be made to read `4pm.exe` that is not."""
     return "".join(f"‹U+{ord(char):04X}›" if _invisible(char) else char for char in text)
 
 

@@ -65,7 +65,9 @@ class Fake:
     subsets: Counter[str] = field(default_factory=Counter)
 
 
-def make_dataset(folder: Path, clips_per_source: int = 40, seed: int = 0, media: bool = True) -> Fake:
+def make_dataset(
+    folder: Path, clips_per_source: int = 40, seed: int = 0, media: bool = True, size: tuple[int, int] = (160, 90)
+) -> Fake:
     """Writes DATASET and WORK below `folder`. The same arguments make the same numbers."""
     fake = Fake(folder / "harbour-demo", folder / "work")
     generator = np.random.default_rng(seed)
@@ -102,7 +104,7 @@ def make_dataset(folder: Path, clips_per_source: int = 40, seed: int = 0, media:
         (rejects if ended[0]["status"] == "dropped" else quarantine).append(ended[1])
     _write(fake, clips, rejects, quarantine, sources)
     if media:
-        _write_media(fake.work)
+        _write_media(fake.work, size)
     return fake
 
 
@@ -391,7 +393,7 @@ def _write(fake: Fake, clips: list[Any], rejects: list[Any], quarantine: list[An
     (fake.dataset / "build.json").write_text(json.dumps(build))
 
 
-def _write_media(work: Path) -> None:
+def _write_media(work: Path, size: tuple[int, int]) -> None:
     time = np.arange(RATE * SECONDS) / RATE
     for variant in range(6):
         folder = work / "media" / str(variant)
@@ -410,10 +412,10 @@ def _write_media(work: Path) -> None:
         waves = {name: np.stack([wave, wave]).astype(np.float32) for name, wave in stems.items()}
         for name, wave in {**waves, "mix": sum(waves.values())}.items():  # type: ignore[dict-item]
             write_flac(folder / f"{name}.flac", np.clip(wave, -1, 1), RATE)
-        write_clip(folder / "clip.mp4", variant, np.clip(sum(waves.values()), -1, 1))  # type: ignore[arg-type]
+        write_clip(folder / "clip.mp4", variant, np.clip(sum(waves.values()), -1, 1), size)  # type: ignore[arg-type]
 
 
-def write_clip(path: Path, variant: int, wave: np.ndarray, size: tuple[int, int] = (426, 240)) -> None:
+def write_clip(path: Path, variant: int, wave: np.ndarray, size: tuple[int, int]) -> None:
     """A small film of our own: a ball over hills at some hour of the day; `wave` (channels, samples) is its sound."""
     width, height = size
     x, y = np.meshgrid(np.linspace(0, 1, width), np.linspace(0, 1, height))
