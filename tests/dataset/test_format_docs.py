@@ -44,13 +44,12 @@ def block(word: str) -> str:
 
 def clips(folder: Path) -> set[str]:
     """The clips of train/visual_mood, by the standard library only."""
-    names = [
-        name
-        for path in (folder / "DATASET/shards/train").glob("*visual_mood*/*.tar")
-        for name in tarfile.open(path).getnames()
-    ]
-    assert names
-    return {name.partition(".")[0] for name in names}
+    found = set()
+    for path in (folder / "DATASET/shards/train").glob("*visual_mood*/*.tar"):
+        with tarfile.open(path) as archive:
+            found |= {name.partition(".")[0] for name in archive.getnames()}
+    assert found
+    return found
 
 
 def test_the_tables_are_the_schemas() -> None:
