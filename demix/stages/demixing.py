@@ -151,12 +151,13 @@ def distances(
 
 
 class MaxDistance(Settings):
-    """Largest distance (mean|a-b| / mean|mix|) at which two demixers agree; the paper gives no numbers."""
+    """Largest distance (mean|a-b| / mean|mix|) at which two demixers agree. The paper gives no numbers. Of the
+    mixtures with known stems in benchmarks/results/demixing.md, 95 % of the real ones lie below 0.2."""
 
-    speech: float = 0.35
+    speech: float = 0.3
     """Between the two speech tracks."""
 
-    others: float = 0.35
+    others: float = 0.3
     """Between the second demixer's others and the first one's effects or music."""
 
 

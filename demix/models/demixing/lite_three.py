@@ -102,7 +102,7 @@ def extract_speech(wave: np.ndarray, sample_rate: int, probability: np.ndarray) 
     mask = np.clip(np.abs(enhanced) / (np.abs(middle) + 1e-9), 0, 1)
     noise = noise_power(power, (gate == 0) & (power.sum(axis=0) > TINY))
     mask = keep_confident_speech(mask, wiener_mask(power, noise), power, voice, transform.frequencies)
-    mask = mask ** need_for_masking(power, noise, gate)
+    mask = mask ** need_for_masking(power, noise, mask, gate)
     speech = transform.inverse(spectrum * mask * trusted_centre(spectrum, mask, gate), wave.shape[1])
     opening = sample_gate(gate, transform.hop, wave.shape[1], round(FADE_SECONDS * sample_rate))
     if rms_db(speech * opening) < rms_db(wave * opening) + FAINTEST_DB:
@@ -124,11 +124,13 @@ def keep_confident_speech(
     return mask * (1 - weight) + fallback * weight
 
 
-def need_for_masking(power: np.ndarray, noise: np.ndarray, gate: np.ndarray) -> float:
-    """1 at up to 25 dB of speech over background, 0 from 40 dB on: in a quiet room what a mask removes is speech."""
-    speech = power[:, gate > 0].sum(axis=0).mean()
-    over_db = 10 * np.log10((speech + TINY) / (noise.sum() + TINY))
-    return float(np.clip((40 - over_db) / 15, 0, 1))
+def need_for_masking(power: np.ndarray, noise: np.ndarray, mask: np.ndarray, gate: np.ndarray) -> float:
+    """1 at up to 25 dB of speech over background, 0 from 40 dB on: in a quiet room what a mask removes is speech. But 1
+    again where the mask removes 4 dB: then something sounds together with the voice only."""
+    speech = power[:, gate > 0].sum()
+    over_db = 10 * np.log10((speech / max(np.count_nonzero(gate), 1) + TINY) / (noise.sum() + TINY))
+    loss_db = 10 * np.log10((speech + TINY) / ((mask**2 * power)[:, gate > 0].sum() + TINY))
+    return float(max(np.clip((40 - over_db) / 15, 0, 1), np.clip(loss_db / 2 - 1, 0, 1)))
 
 
 def trusted_centre(spectrum: np.ndarray, mask: np.ndarray, gate: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 | | model A | model B |
 |---|---|---|
-| is anybody speaking | silero-vad | RNNoise's voice probability, and how much of the sound it retains |
+| is anybody speaking | silero-vad | RNNoise's voice probability, how much it retains, no held notes |
 | what is speech | RNNoise's gain | background learnt where nobody speaks (Wiener, NMF), middle of the image |
 
 RNNoise's network is in both, but it never answers the same question: if it deletes a voice, A still holds it by
@@ -17,8 +17,8 @@ from typing import ClassVar
 import numpy as np
 from scipy import ndimage
 
-from demix.media.audio import mono
-from demix.models.demixing import TwoStems
+from demix.media.audio import mono, resample
+from demix.models.demixing import TwoStems, kinds
 from demix.models.demixing.rnnoise import HOP, RATE, Enhanced, enhance
 from demix.models.demixing.spectrum import (
     TINY,
@@ -37,6 +37,8 @@ BACKGROUND_PARTS, SPEECH_PARTS, STEPS = 8, 60, 30
 SPEECH_SECONDS = 0.4
 RETAINED_DB = -3.5
 """RNNoise retains speech nearly whole (-0 to -3 dB in the loud moments of every mixture tried), music at -4 to -30."""
+MOST_NOTES = 0.38
+"""Speech glides, notes hold: `held_notes` of what RNNoise let pass is .10 for voices, .40 and more for music."""
 
 
 class LiteTwo:
@@ -60,7 +62,7 @@ class LiteTwo:
 
 
 def is_speech(enhanced: Enhanced, wave: np.ndarray, sample_rate: int) -> bool:
-    """Whether anybody speaks: RNNoise hears a voice for long enough and lets the loud moments pass."""
+    """Whether anybody speaks: RNNoise hears a voice long enough, lets loud moments pass, and these hold no notes."""
     size = round(sample_rate * HOP / RATE)
     frames = min(len(wave) // size, len(enhanced.voice))
     if frames == 0:
@@ -70,9 +72,10 @@ def is_speech(enhanced: Enhanced, wave: np.ndarray, sample_rate: int) -> bool:
     retained_db = 10 * np.log10((after + 1e-10) / (before + 1e-10))
     heard = (voice > 0.8) & (retained_db > -8) & (before > 1e-7)
     loud = before > 1e-4 * before.max()
-    return bool(
-        np.count_nonzero(heard) * HOP / RATE >= SPEECH_SECONDS and np.quantile(retained_db[loud], 0.9) > RETAINED_DB
-    )
+    if np.count_nonzero(heard) * HOP / RATE < SPEECH_SECONDS or np.quantile(retained_db[loud], 0.9) < RETAINED_DB:
+        return False
+    features = kinds.measure(resample(enhanced.wave, sample_rate, kinds.RATE))
+    return bool(features[kinds.FEATURES.index("held_notes")] < MOST_NOTES)
 
 
 def _smooth_power(samples: np.ndarray, size: int, frames: int) -> np.ndarray:
