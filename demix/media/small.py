@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 
 from demix.media.container import frame_pts, open_container
+from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.scan import small_record
 
@@ -29,7 +30,7 @@ def read(path: str, index: int, shape: tuple[int, int], limits: dict[str, Any], 
     cv2.setNumThreads(1)
     height, width = shape
     batch = np.empty(_BATCH, small_record(height, width))
-    filled, last = 0, -(1 << 62)
+    filled, last, step = 0, -(1 << 62), 0
     with open_container(path, MediaLimits(**limits)) as container:
         stream = container.streams[index]
         # Pictures that nothing refers to need no smoothing of block edges: no error can spread from them.
@@ -37,10 +38,15 @@ def read(path: str, index: int, shape: tuple[int, int], limits: dict[str, Any], 
         stream.codec_context.thread_count = threads
         stream.codec_context.thread_type = "AUTO" if threads > 1 else "NONE"
         for frame in _decoded(container, stream):
-            pts = frame_pts(container, frame)
+            try:
+                pts = frame_pts(container, frame)
+            except MediaError:
+                if not step:
+                    raise
+                pts = last + step  # the last frames of an AVI leave the decoder without a stamp
             if pts <= last:
                 continue  # a stamp twice: only one of the two frames can be shown
-            last = pts
+            last, step = pts, pts - last
             batch[filled] = pts, small_picture(frame, width, height)
             filled += 1
             if filled == _BATCH:

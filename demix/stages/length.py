@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import ClassVar
 
 from pydantic import Field
@@ -27,7 +28,8 @@ class LengthFilter(Stage):
 
     def __init__(self, settings: LengthSettings):
         super().__init__(settings)
-        self._min_seconds = settings.min_seconds
+        # As written: the float 2.1 is a little more than 2.1.
+        self._min_seconds = Fraction(str(settings.min_seconds))
 
     def run(self, items: Sequence[Item]) -> Sequence[Outcome]:
         return [self._judge(item) for item in items]

@@ -129,7 +129,7 @@ def shots_between(found: Boundaries, end_pts: int, time_base: Fraction, settings
     `end_pts` is where the stream ends; a film that stopped decoding before ends with its last decoded frame.
     """
     times = [*found.pts, _end(found.pts, end_pts)]
-    longest = floor(Fraction(settings.max_seconds) / time_base)
+    longest = floor(Fraction(str(settings.max_seconds)) / time_base)
     shots = []
     for first, stop, begins, ends in _stretches(found):
         first += 0 if begins == "start" else settings.trim_frames
