@@ -20,8 +20,8 @@ Verdict = Literal["on_screen", "no_speech", "voice_over", "undecidable"]
 
 class VoiceOverSettings(Settings):
     rule: Literal["literal", "strict"] = "literal"
-    """`literal` is the paper's: while speech is heard, a visible person or an active speaker is enough. `strict`
-    requires an active speaker."""
+    """`literal` is the paper's: while speech is heard, a visible person or an active speaker is enough (the second is
+    always also the first). `strict` requires an active speaker."""
     min_covered_share: float = Field(0.3, gt=0, le=1)
     """Share of the speech during which the rule must hold. Well below 1, because faces that turn away are lost for a
     while, and words often begin before the speaker is in the picture."""
@@ -39,13 +39,11 @@ class Coverage:
     """Shares, 0..1, of the speech time."""
 
     person: float
-    """A person or a tracked face is visible."""
+    """A person or a tracked face is visible; whoever speaks by the face is among them."""
     speaker: float
     """A face speaks."""
     possible: float
     """A face speaks, or somebody is visible whose mouth cannot be judged."""
-    either: float
-    """A person or a speaking face is visible."""
 
 
 class VoiceOverFilter(Stage):
@@ -89,7 +87,7 @@ class VoiceOverFilter(Stage):
         if speech_seconds < self.settings.min_speech_seconds:
             return "no_speech"
         enough = self.settings.min_covered_share
-        if (coverage.either if self.settings.rule == "literal" else coverage.speaker) >= enough:
+        if (coverage.person if self.settings.rule == "literal" else coverage.speaker) >= enough:
             return "on_screen"
         if self.settings.rule == "strict" and coverage.possible >= enough:
             return "undecidable"
@@ -113,5 +111,5 @@ def covered(speech: np.ndarray, persons: Persons, active: ActiveSpeaker) -> Cove
     person = boxes | tracked
     hidden |= boxes & ~tracked
     total = max(int(speech.sum()), 1)
-    shares = ((kind & speech).sum() / total for kind in (person, speaking, speaking | hidden, person | speaking))
+    shares = ((kind & speech).sum() / total for kind in (person, speaking, speaking | hidden))
     return Coverage(*(float(share) for share in shares))

@@ -59,11 +59,15 @@ def write_video(path: Path, pictures: np.ndarray, fps: str) -> None:
         container.mux(stream.encode(None))
 
 
-def read_recording(path: Path, fps: int = 24, short_side: int = 480) -> tuple[np.ndarray, np.ndarray]:
-    """A trusted recording as pictures at a fixed rate and mono sound at `SAMPLE_RATE`, both from container time 0."""
+def read_recording(
+    path: Path, fps: int = 24, short_side: int = 480, seconds: float = 60.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """The beginning of a trusted recording as pictures at a fixed rate and mono sound at `SAMPLE_RATE`, both from container time 0."""
     pictures, wave = [], np.zeros(0, np.float32)
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
+            if (frame.time or 0.0) >= seconds:
+                break
             scale = min(short_side / min(frame.width, frame.height), 1.0)
             size = (round(frame.width * scale / 2) * 2, round(frame.height * scale / 2) * 2)
             picture = frame.reformat(*size, format="rgb24").to_ndarray()
@@ -80,7 +84,7 @@ def read_recording(path: Path, fps: int = 24, short_side: int = 480) -> tuple[np
             sound = np.concatenate(blocks)
             lead = np.zeros(max(round((start or 0.0) * stream.rate), 0), np.float32)
             wave = resample(np.concatenate([lead, sound]), stream.rate, SAMPLE_RATE)
-    return np.stack(pictures), wave
+    return np.stack(pictures), wave[: round(seconds * SAMPLE_RATE)]
 
 
 def _demixing(track: str) -> Demixing:
