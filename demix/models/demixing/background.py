@@ -46,7 +46,9 @@ def divide(rest: np.ndarray, speech: np.ndarray, sample_rate: int) -> tuple[np.n
     is sure of neither, everything goes to the likelier one, and the confidences say that it is a guess.
     """
     if rms_db(rest) < SILENT_DB:
-        return rest, np.zeros_like(rest), {"effects": 1.0, "music": 1.0}
+        # Under a voice something may sound that was taken for a part of it.
+        free = max(0.5, float(np.mean(~speech.any(axis=0)))) if speech.size else 1.0
+        return rest, np.zeros_like(rest), {"effects": free, "music": free}
     verdict = judge(rest, speech, sample_rate)
     confidence = {kind: verdict.confidence(kind) for kind in ("effects", "music")}
     there = [kind for kind in confidence if getattr(verdict, kind) > 0.5 and confidence[kind] > SURE]

@@ -62,6 +62,8 @@ def test_silence_holds_surely_nothing() -> None:
     assert rms_db(effects) < -60
     assert not music.any()
     assert confidence == {"effects": 1.0, "music": 1.0}
+    *_, under_a_voice = background.divide(rest, np.ones_like(rest), RATE)
+    assert under_a_voice == {"effects": 0.5, "music": 0.5}
 
 
 def test_with_hardly_a_moment_free_of_speech_the_judge_is_not_sure() -> None:
