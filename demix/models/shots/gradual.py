@@ -165,7 +165,7 @@ def _dissolves(
 
 
 def _extent(products: np.ndarray, start: int, end: int) -> Span:
-    """First and last mixed frame between two, and one more on each side: the line through the weights .2 and .8, prolonged."""
+    """First and last mixed frame, and one more each: the line through the weights .2 and .8, prolonged."""
     frames = np.arange(start, end + 1)
     new = _fit(products, np.full_like(frames, start), np.full_like(frames, end), frames).new
     early = int(np.flatnonzero(new < 0.2)[-1]) if (new < 0.2).any() else 0
