@@ -10,13 +10,18 @@ import argparse
 import sys
 from pathlib import Path
 
+# A cluster runs this file where the package may not be installed, only copied.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from demix.report import ReportError, merge_reports, write_report
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="folder that `demix build` wrote")
-    parser.add_argument("--work", metavar="WORK", help="its work store, if kept: shows media of dropped clips, too")
+    parser.add_argument(
+        "--work", metavar="WORK", help="its work store, which has media of dropped clips, too (default: DATASET/.work)"
+    )
     parser.add_argument("--output", type=Path, help="where the report about several datasets goes")
     parser.add_argument("--samples", type=int, default=3, help="playable clips per subset and per reason (default 3)")
     arguments = parser.parse_args()
@@ -27,7 +32,8 @@ def main() -> int:
             page = merge_reports(arguments.datasets, arguments.output, samples_per_group=arguments.samples)
         else:
             [dataset] = arguments.datasets
-            page = write_report(dataset, work=arguments.work, samples_per_group=arguments.samples)
+            work = arguments.work or dataset / ".work"
+            page = write_report(dataset, work=work, samples_per_group=arguments.samples)
     except ReportError as error:
         print(error, file=sys.stderr)
         return 1

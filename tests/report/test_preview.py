@@ -11,7 +11,8 @@ import pytest
 
 from demix.media.audio import write_flac
 from demix.report import preview
-from tests.report.fake import FPS, RATE, SECONDS, Fake, write_clip
+from tests.report.fake import Fake
+from tests.report.fake_media import FPS, RATE, SECONDS, write_clip
 
 
 def test_a_film_keeps_shape_rate_and_length(fake: Fake) -> None:
