@@ -50,8 +50,10 @@ class Recipe:
     preset: str
     sample_rate: int
     channels: int
+    origin: int
+    """Whole seconds on the source's time line, just before the clip's first sample."""
     first_sample: int
-    """Index of the clip's first sample on the source's time line, at `sample_rate`."""
+    """Index of the clip's first sample counted from `origin`, at `sample_rate`."""
     samples: int
     audio_bitrate: int
     flac_bits: int
@@ -149,6 +151,8 @@ def _samples(source: Any, recipe: Recipe) -> Any:
     """Samples [first_sample, first_sample + samples) of the source's time line; silence where it has none."""
     return (
         source[str(recipe.audio_index)]
+        # Clocks of broadcasts begin anywhere within a day; in samples that is more than the resampler can count.
+        .filter("asetpts", f"PTS-{recipe.origin}/TB")
         .filter(
             "aresample",
             recipe.sample_rate,

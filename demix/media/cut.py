@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
@@ -150,6 +151,8 @@ def _recipe(probe: Probe, audio: AudioStream, clip: Clip, settings: CutSettings)
     frames = max(1, int((clip.seconds + tick) * fps))
     sample_rate = _sample_rate(audio.sample_rate, settings.max_sample_rate)
     width, height = _size(video, settings.short_side)
+    start = clip.start - _sound_offset(probe)
+    origin = math.floor(start)
     return Recipe(
         video_index=video.index,
         audio_index=audio.index,
@@ -166,7 +169,8 @@ def _recipe(probe: Probe, audio: AudioStream, clip: Clip, settings: CutSettings)
         preset=settings.preset,
         sample_rate=sample_rate,
         channels=min(audio.channels, 2),
-        first_sample=round((clip.start - _sound_offset(probe)) * sample_rate),
+        origin=origin,
+        first_sample=round(start * sample_rate) - origin * sample_rate,
         samples=round(frames / fps * sample_rate),
         audio_bitrate=settings.audio_bitrate,
         flac_bits=settings.flac_bits,

@@ -73,13 +73,18 @@ def make(
     audio_codec: str = "flac",
     sample_rate: int = 48000,
     channels: int = 2,
+    sound_delay: Fraction = Fraction(0),
+    title: str = "",
 ) -> BarFilm:
-    """Writes a film of `len(durations)` frames, each shown for its number of `time_base` ticks."""
+    """Writes a film of `len(durations)` frames, each shown for its number of `time_base` ticks.
+
+    `sound_delay` above 0: the sound begins so many seconds late; below 0: it ends so many seconds early.
+    """
     ends = np.cumsum([0, *durations]).tolist()
     stamps = tuple(first_seconds + tick * time_base for tick in ends)
     samples = round((stamps[-1] - stamps[0]) * sample_rate)
     wave = (np.random.default_rng(7).standard_normal((channels, samples)) * 0.1).astype(np.float32)
-    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
+    with av.open(str(path), "w", options={} if title else {"fflags": "+bitexact"}) as container:
         film = container.add_stream(
             codec,
             rate=1 / (sorted(durations)[len(durations) // 2] * time_base),
@@ -95,6 +100,11 @@ def make(
             frame.pts, frame.time_base = tick + round(first_seconds / time_base), time_base
             container.mux(film.encode(frame))
             until = round(ends[number + 1] * time_base * sample_rate)
+            if until <= sound_delay * sample_rate:
+                written = until
+                continue
+            if sound_delay < 0 and until > wave.shape[1] + sound_delay * sample_rate:
+                continue
             piece = np.ascontiguousarray(wave[:, written:until])
             chunk = av.AudioFrame.from_ndarray(piece, "fltp", sound.layout.name)
             chunk.sample_rate, chunk.pts, chunk.time_base = sample_rate, origin + written, Fraction(1, sample_rate)
