@@ -191,7 +191,7 @@ class DemixFilter(Stage):
 
     def _judge(self, demixing: Demixing) -> Outcome:
         silent = tuple(track for track in TRACKS if demixing.levels_db[track] < self.settings.silence_db)
-        compared = comparable(silent)
+        compared = comparable(silent, demixing.levels_db["two_others"] < self.settings.silence_db)
         found = {pair: getattr(demixing.distances[pair], self.settings.distance) for pair in demixing.distances}
         limit = self.settings.max_distance
         if any(found[pair] > (limit.speech if pair == "speech" else limit.others) for pair in compared):
@@ -213,12 +213,15 @@ class DemixFilter(Stage):
         }
 
 
-def comparable(silent: Sequence[str]) -> tuple[str, ...]:
-    """The pairs that the paper's rule compares, given which of A's tracks are silent.
+def comparable(silent: Sequence[str], others_silent: bool) -> tuple[str, ...]:
+    """The pairs that the paper's rule compares, given which of A's tracks are silent and whether B's others are.
 
-    Where music and effects are both silent, `others` should be near silence itself, so it is compared with both.
+    Where music and effects are both silent both conditions of the rule hold, so `others` is compared with both. If
+    it is silent too the models agree that there is nothing, and the L1 of two faint remains would say nothing.
     """
     pairs = ["speech"]
+    if others_silent and "music" in silent and "effects" in silent:
+        return tuple(pairs)
     if "music" in silent:
         pairs.append("others_effects")
     if "effects" in silent:

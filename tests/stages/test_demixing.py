@@ -243,7 +243,7 @@ def judged(
 )
 def test_each_branch_of_the_paper_s_rule(silent: tuple[str, ...], pairs: tuple[str, ...]) -> None:
     """Every allowed pair drops when it alone is too far apart; every other pair is ignored, however far."""
-    assert comparable(silent) == pairs
+    assert comparable(silent, others_silent=False) == pairs
     levels = dict.fromkeys(silent, -60.0)
     for pair in ("speech", "others_effects", "others_music"):
         outcome = judged(levels, {pair: 0.9})
@@ -258,7 +258,17 @@ def test_each_branch_of_the_paper_s_rule(silent: tuple[str, ...], pairs: tuple[s
 def test_silence_begins_just_below_the_threshold(level: float, silent: tuple[str, ...]) -> None:
     outcome = judged({"music": level}, {})
     assert isinstance(outcome, Kept)
-    assert outcome.record == DemixCheck(silent=silent, compared=comparable(silent))
+    assert outcome.record == DemixCheck(silent=silent, compared=comparable(silent, others_silent=False))
+
+
+def test_three_silent_backgrounds_agree_and_two_do_not() -> None:
+    """Faint remains are not compared where both models hear nothing; a loud `others` against two silent tracks is."""
+    nothing = {"effects": -60.0, "music": -60.0}
+    far = {"others_effects": 0.9, "others_music": 0.9}
+    assert isinstance(judged(nothing | {"two_others": -45.01}, far), Kept)
+    assert isinstance(judged(nothing | {"two_others": -45.0}, far), Dropped)
+    assert isinstance(judged({"music": -60.0, "two_others": -60.0}, far), Dropped)
+    assert comparable(("effects", "music"), others_silent=True) == ("speech",)
 
 
 def test_a_distance_on_its_limit_is_kept_and_each_pair_has_its_own() -> None:
