@@ -15,7 +15,8 @@ HOP = 480
 DELAY = 960
 """Samples by which the library's output lags its input (found by correlation)."""
 WARM_UP_SECONDS = 4
-"""The network adapts to the background as it goes; it hears the beginning twice so that it knows it from the start."""
+"""The network adapts to the background as it goes; it hears the beginning backwards first, so that it knows it from the
+start (and does not come out of a voice where there is none yet)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def enhance(wave: np.ndarray, sample_rate: int) -> Enhanced:
     samples = resample(wave, sample_rate, RATE)
     lead = min(WARM_UP_SECONDS * RATE, len(samples)) // HOP * HOP
     tail = np.zeros(DELAY + HOP, np.float32)
-    frames = np.concatenate([samples[:lead], samples, tail])
+    frames = np.concatenate([samples[:lead][::-1], samples, tail])
     frames = frames[: len(frames) // HOP * HOP].reshape(-1, HOP)
     voice, output = _process(frames)
     aligned = output[lead + DELAY : lead + DELAY + len(samples)]
