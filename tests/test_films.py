@@ -159,10 +159,12 @@ def test_a_film_without_pictures_is_sound_alone(tmp_path: Path) -> None:
         assert [stream.type for stream in container.streams] == ["audio"]
 
 
-def test_the_same_shots_make_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("a.mp4", "b.mp4"):
-        make_film(tmp_path / name, SHOTS[1:3], size=(96, 54))
-    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_the_same_shots_make_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    options = {"codec": "libvpx", "audio_codec": "libopus"} if suffix == ".webm" else {}
+    for name in "ab":
+        make_film(tmp_path / f"{name}{suffix}", SHOTS[1:3], size=(160, 90), **options)
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
 shot_lists = st.lists(

@@ -71,12 +71,12 @@ def _video(
 
 
 def _defaults(codec: str) -> dict[str, str]:
-    """Fast settings of good quality, one thread, so that the bytes do not depend on the machine's cores."""
+    """Fast settings of good quality, one thread and no deadline, so that the bytes do not depend on the machine."""
     return {
         "libx264": {"preset": "superfast", "crf": "24", "threads": "1"},
         "libx265": {"preset": "ultrafast", "crf": "22", "x265-params": "pools=none:frame-threads=1:log-level=error"},
-        "libvpx": {"deadline": "realtime", "cpu-used": "8", "b": "1M", "threads": "1"},
-        "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "b": "1M", "threads": "1"},
+        "libvpx": {"deadline": "good", "cpu-used": "5", "b": "1M", "threads": "1"},
+        "libvpx-vp9": {"deadline": "good", "cpu-used": "5", "b": "1M", "threads": "1"},
         "mpeg4": {"b": "2M"},
     }.get(codec, {})
 

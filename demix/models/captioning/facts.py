@@ -92,13 +92,13 @@ def _framing_name(share: float) -> str:
 
 def _clothes(frames: np.ndarray, boxes: Sequence[Box | None]) -> tuple[str, ...]:
     """Colours of the chest, where enough of it is in the picture: a face wide, from half a face below the chin."""
-    height = frames.shape[1]
+    height, width = frames.shape[1:3]
     patches = []
     for frame, box in zip(frames, boxes, strict=True):
         if box is not None:
             face = box.y1 - box.y0
             top, bottom = box.y1 + 0.5 * face, box.y1 + 1.5 * face
-            x0, x1 = (max(round(edge), 0) for edge in (box.x0, box.x1))
+            x0, x1 = (min(max(round(edge), 0), width) for edge in (box.x0, box.x1))
             if height - top >= 0.4 * face and x1 - x0 > 3:
                 patches.append(frame[round(top) : round(bottom), x0:x1].reshape(-1, 3))
     return dominant_colours(np.concatenate(patches), least_share=0.25, most=2) if patches else ()

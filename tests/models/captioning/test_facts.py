@@ -113,6 +113,12 @@ def test_participants_without_a_face_are_not_visible() -> None:
     assert persons[1:] == ("not visible", "not visible")
 
 
+def test_a_face_at_the_edge_of_the_picture() -> None:
+    for x in (-0.06, 1.06):
+        ((person,), _) = describe(a_scene(faces=[a_face(x, 0.25)], persons=1))
+        assert person.startswith(f"a person on the {'left' if x < 0 else 'right'}, in a medium close-up, ")
+
+
 def test_light() -> None:
     dark, bright = a_scene("hubble"), a_scene("flower")
     bright = Scene(**{**bright.__dict__, "frames": np.full_like(bright.frames, 240)})
