@@ -1,8 +1,7 @@
 """The child's side of `demix.media.scan`: decodes, and makes small pictures as cheaply as the decoder's planes allow.
 
-The small picture is what `scenedetect` would look at: its longer side is 256 pixels, each pixel is interpolated between
-the four nearest of the full one. Taking those from the decoder's own planes, and turning only them into BGR, saves the
-conversion of the whole frame.
+The small picture is made as `scenedetect` makes its own: each pixel is interpolated between the four nearest of the full
+one. Taking those from the decoder's own planes, and turning only them into BGR, saves the conversion of the whole frame.
 """
 
 from __future__ import annotations
