@@ -62,7 +62,7 @@ def write_video(path: Path, pictures: np.ndarray, fps: str) -> None:
 def read_recording(
     path: Path, fps: int = 24, short_side: int = 480, seconds: float = 60.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The beginning of a trusted recording as pictures at a fixed rate and mono sound at `SAMPLE_RATE`, both from container time 0."""
+    """The beginning of a trusted recording: pictures at a fixed rate and mono sound, both from container time 0."""
     pictures, wave = [], np.zeros(0, np.float32)
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
