@@ -175,10 +175,13 @@ def film(seed: int, shots: int, size: tuple[int, int] = (1280, 720), gradual_sha
 
 
 def encode(movie: Film, path: Path, encoding: str) -> Path:
-    """Writes `movie` at 24 frames/s with one of `ENCODINGS`; the container is added to `path` as its suffix."""
+    """Writes `movie` at 24 frames/s with one of `ENCODINGS`, unless it is there; the container becomes the suffix."""
     codec, container, options = ENCODINGS[encoding]
     target = path.with_suffix(f".{container}")
-    with av.open(str(target), "w") as output:
+    if target.exists():
+        return target
+    aside = target.with_stem(f"{target.stem}.part")
+    with av.open(str(aside), "w") as output:
         stream = output.add_stream(codec, rate=RATE, options=options)
         stream.width, stream.height = movie.size
         stream.pix_fmt = "yuv420p"
@@ -189,4 +192,4 @@ def encode(movie: Film, path: Path, encoding: str) -> Path:
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    return target
+    return aside.rename(target)

@@ -20,10 +20,11 @@ class ScanSettings(Settings):
     """How a source is decoded for shot detection."""
 
     side: int = Field(default=128, ge=64, le=1024)
-    """Pixels of the longer side of the small picture. `scenedetect` takes 256; benchmarks/results/index.md shows that 128
-    finds the same cuts for less. Smaller pictures stay as they are."""
-    path: Literal["exact"] = "exact"
-    """`exact`: every frame is decoded."""
+    """Pixels of the longer side of the small picture; smaller pictures stay as they are. `scenedetect` takes 256;
+    benchmarks/results/index.md shows that 128 finds the same cuts for less."""
+    path: Literal["exact", "fast"] = "exact"
+    """`exact`: every frame is decoded. `fast`: of H.264, HEVC and MPEG-4 in mp4 and mkv, most frames that no other
+    refers to are blended from their neighbours (see `demix.media.skip`; benchmarks/results/index.md has both)."""
 
 
 def scan(
@@ -42,6 +43,7 @@ def scan(
         "shape": dtype["picture"].shape[:2],
         "limits": limits.model_dump(),
         "threads": threads,
+        "fast": settings.path == "fast",
     }
     frames = 0
     for record in sandbox.stream("demix.media.small:read", arguments, limits, seconds=limits.scan_seconds):

@@ -1,12 +1,13 @@
 """The child's side of `demix.media.scan`: decodes, and makes small pictures as cheaply as the decoder's planes allow.
 
-The small picture is made as `scenedetect` makes its own: each pixel is interpolated between the four nearest of the full
-one. Taking those from the decoder's own planes, and turning only them into BGR, saves the conversion of the whole frame.
+The small picture is made as `scenedetect` makes its own: each pixel is interpolated between the four nearest of the
+full one. Taking those from the decoder's own planes, and turning only them into BGR, saves the conversion of the frame.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import av
@@ -19,40 +20,53 @@ from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.scan import small_record
+from demix.media.skip import CODECS, CONTAINERS, Small, skipping
 
 _BATCH = 16
 """Frames a record: fewer system calls, a few hundred kilobytes."""
 
 
-def read(path: str, index: int, shape: tuple[int, int], limits: dict[str, Any], threads: int) -> Iterator[np.ndarray]:
+def read(
+    path: str, index: int, shape: tuple[int, int], limits: dict[str, Any], threads: int, fast: bool
+) -> Iterator[np.ndarray]:
     """Batches of (pts, picture) records; runs in the sandbox."""
     cv2.setNumThreads(1)
-    height, width = shape
-    batch = np.empty(_BATCH, small_record(height, width))
-    filled, last, step = 0, -(1 << 62), 0
+    batch = np.empty(_BATCH, small_record(*shape))
+    filled, last = 0, -(1 << 62)
     with open_container(path, MediaLimits(**limits)) as container:
         stream = container.streams[index]
         # Pictures that nothing refers to need no smoothing of block edges: no error can spread from them.
         stream.codec_context.options = {"skip_loop_filter": "noref"}
-        stream.codec_context.thread_count = threads
-        stream.codec_context.thread_type = "AUTO" if threads > 1 else "NONE"
-        for frame in _decoded(container, stream):
-            try:
-                pts = frame_pts(container, frame)
-            except MediaError:
-                if not step:
-                    raise
-                pts = last + step  # the last frames of an AVI leave the decoder without a stamp
+        fast = fast and stream.codec_context.codec.canonical_name in CODECS and container.format.name in CONTAINERS
+        stream.codec_context.thread_count = 1 if fast else threads
+        stream.codec_context.thread_type = "NONE" if fast or threads == 1 else "AUTO"
+        small = partial(small_picture, height=shape[0], width=shape[1])
+        frames = skipping(container, stream, small) if fast else _every(container, stream, small)
+        for pts, picture in frames:
             if pts <= last:
                 continue  # a stamp twice: only one of the two frames can be shown
-            last, step = pts, pts - last
-            batch[filled] = pts, small_picture(frame, width, height)
+            last = pts
+            batch[filled] = pts, picture
             filled += 1
             if filled == _BATCH:
                 yield batch
                 filled = 0
     if filled:
         yield batch[:filled]
+
+
+def _every(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, np.ndarray]]:
+    """(pts, small picture) of every frame that decodes."""
+    last, step = 0, 0
+    for frame in _decoded(container, stream):
+        try:
+            pts = frame_pts(container, frame)
+        except MediaError:
+            if not step:
+                raise
+            pts = last + step  # the last frames of an AVI leave the decoder without a stamp
+        last, step = pts, max(step, 1) if pts <= last else pts - last
+        yield pts, small(frame)
 
 
 def _decoded(container: Any, stream: Any) -> Iterator[VideoFrame]:

@@ -34,8 +34,8 @@ _CONTRAST_WEIGHT = 0.4
 """How much surplus contrast in the middle counts against a dissolve."""
 _ALIKE = 0.5
 """Two shots correlate less than this; a shot before and behind a title, or a slow change of light, more."""
-_SHORTEST = 3
-"""Frames from the first to the last mixed one, at least; less is a cut with a blended frame."""
+_SHORTEST = 5
+"""Frames from the first to the last of a dissolve, margins included, at least; less is a cut with a blended frame."""
 _WALK_SECONDS = 4.0
 """Longest half of a fade."""
 
