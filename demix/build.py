@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from demix import recipe
 from demix.config import ConfigError
-from demix.engine.ledger import Entry, Ledger
+from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase
 from demix.engine.progress import meter
 from demix.engine.row import Row, from_columns, to_columns
@@ -51,7 +51,7 @@ class SourceEnd:
     """uri of the candidate whose content is the same, if that one is built instead."""
 
     @property
-    def state(self) -> str:
+    def state(self) -> Status:
         return self.entry.status if self.entry else "dropped" if self.duplicate_of else "kept"
 
 

@@ -69,6 +69,8 @@ class ReportSettings(Settings):
 class BuildSettings(Settings):
     """Everything that can be set for a build."""
 
+    profile: str = "lite"
+    """Name of the profile that these settings started from; a label for build.json and the report."""
     order: tuple[str, ...] = CLIP_STAGES
     """Clip stages in the order they run: cheapest first, so that dear models see only survivors. A stage may be moved
     wherever the records that it needs are there, or left out if nothing needs it."""
@@ -124,18 +126,39 @@ def clip_stages(settings: BuildSettings) -> list[Stage]:
     return [stages[name] for name in settings.order]
 
 
+def judges(settings: BuildSettings) -> dict[str, str]:
+    """Role → name of the model that these settings choose for it."""
+    return {
+        "shots": settings.shots.model,
+        "audio_quality": settings.audio_quality.model,
+        "demix_three": settings.demixing.three,
+        "demix_two": settings.demixing.two,
+        "persons": settings.persons.persons,
+        "faces": settings.persons.faces,
+        "diarization": settings.diarization.model,
+        "active_speaker": settings.active_speaker.model,
+        "captioning": settings.caption.model,
+    }
+
+
 @cache
 def profiles() -> dict[str, Path]:
     """Name → file of every profile that comes with the package."""
     return {path.stem: path for path in sorted((Path(__file__).parent / "profiles").glob("*.yaml"))}
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file, or those of a finished dataset, given its build.json."""
+    tree = read_yaml(path)
+    return tree["config"] if "schema_version" in tree and isinstance(tree.get("config"), dict) else tree
+
+
 def load_settings(profile: str = "lite", config: Path | None = None, assignments: Sequence[str] = ()) -> BuildSettings:
     """The profile, then the file, then the `--set` assignments, each over the one before."""
     if profile not in profiles():
         raise ConfigError(f"there is no profile {profile!r}; there are {', '.join(profiles())}")
-    layers: list[dict[str, Any]] = [read_yaml(profiles()[profile])]
+    layers: list[dict[str, Any]] = [{"profile": profile}, read_yaml(profiles()[profile])]
     if config is not None:
-        layers.append(read_yaml(config))
+        layers.append(read_settings(config))
     layers.extend(parse_assignment(text) for text in assignments)
     return validate(BuildSettings, merge(*layers))

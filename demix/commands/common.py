@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from demix.build import Build
-from demix.config import ConfigError, merge, parse_assignment, read_yaml, validate
+from demix.config import ConfigError, merge, parse_assignment, validate
 from demix.engine import log
 from demix.engine.funnel import Funnel
-from demix.recipe import BuildSettings, load_settings
+from demix.recipe import BuildSettings, load_settings, read_settings
 from demix.store import Store
 
 SETTINGS = "settings.json"
@@ -35,7 +35,7 @@ def open_build(args: argparse.Namespace, saved: bool = False) -> Build:
                 f"{store.root}: nothing was built here; run `demix build FILMS --output {args.output}` first"
             )
         tree: Mapping[str, Any] = json.loads(store.local(SETTINGS).read_text())
-        layers = [read_yaml(args.config)] if args.config else []
+        layers = [read_settings(args.config)] if args.config else []
         layers.extend(parse_assignment(text) for text in [*args.set, *_engine(args)])
         settings = validate(BuildSettings, merge(tree, *layers))
     else:

@@ -38,7 +38,8 @@ def plan(args: argparse.Namespace) -> int:
 def _plan_rows(phase: Phase) -> list[tuple[str, ...]]:
     """One row per stage. What earlier stages have not answered yet is marked with a +."""
     going = [row.id for row in phase.rows()]
-    rows, more = [], not going
+    rows: list[tuple[str, ...]] = []
+    more = not going
     for step in phase.steps:
         statuses = phase.ledger.statuses(step.stage.name, step.fingerprint, going)
         to_run = len(going) - len(statuses)

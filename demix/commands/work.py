@@ -9,9 +9,10 @@ from rich.console import Console
 
 from demix.build import Build
 from demix.commands.common import open_build, print_funnels, save_settings
-from demix.finish import finish, summarise, verdict
+from demix.finish import finish
 from demix.packing import pack as pack_shards
 from demix.preflight import check_places
+from demix.summary import summarise, verdict
 
 
 def build(args: argparse.Namespace) -> int:

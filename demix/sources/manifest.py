@@ -104,7 +104,10 @@ def _parquet_rows(name: str, content: bytes) -> Iterator[tuple[str, Mapping[str,
         table = pq.read_table(io.BytesIO(content))
     except pa.ArrowException as error:
         raise ConfigError(f"{name}: not a parquet file ({error}); write it anew, or give a .csv or .jsonl") from error
+    of_a_dataset = b"demix.table" in (table.schema.metadata or {})
     for number, row in enumerate(table.to_pylist(), start=1):
+        if of_a_dataset:  # manifests/sources.parquet: what was found out about the films is no metadata of theirs
+            row = {"uri": row["uri"], "kind": row["kind"], **json.loads(row["metadata"])}
         yield f"row {number}", row
 
 

@@ -45,8 +45,7 @@ class AudioQualityStage(Stage):
         return [self._measure(item) for item in items]
 
     def _measure(self, item: Item) -> Outcome:
-        with self.context.store.local(item[ClipMedia].mix.key) as path:
-            wave, sample_rate = read_wave(path)
+        wave, sample_rate = read_wave(self.context.store.local(item[ClipMedia].mix.key))
         [scores] = self.scorer.score([wave], sample_rate)
         return Kept(AudioQuality(**credit(self.scorer).model_dump(), scores=scores))
 

@@ -93,8 +93,7 @@ class DemixingStage(Stage):
         return [self._demix(item) for item in items]
 
     def _demix(self, item: Item) -> Outcome:
-        with self.context.store.local(item[ClipMedia].mix.key) as path:
-            mix, sample_rate = read_wave(path)
+        mix, sample_rate = read_wave(self.context.store.local(item[ClipMedia].mix.key))
         seed = seed_of(item.clip.id)
         three = self.three.separate(mix, sample_rate, seed)
         two = self.two.separate(mix, sample_rate, seed)

@@ -1,0 +1,141 @@
+"""What the engine itself costs: scaling over workers, memory over the number of clips, start-up.
+
+    python benchmarks/engine.py [scaling] [memory] [startup]
+
+Everything is simulated (`benchmarks/simulated.py`), so the numbers are the engine's and not the models'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[1]
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
+
+REPEATS = 3
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--child"]:
+        print(json.dumps(_phase(**json.loads(sys.argv[2]))))
+        return 0
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    measurements = {"scaling": scaling, "memory": memory, "startup": startup}
+    arguments.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(measurements)}; default: all")
+    for name in arguments.parse_args().what or measurements:
+        measurements[name]()
+    return 0
+
+
+def scaling() -> None:
+    """Two workers against one, 0.25 s of processor time a clip, in turn."""
+    walls: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(REPEATS):
+        for workers in walls:
+            walls[workers].append(_child(clips=160, cpu_seconds=0.25, workers=workers)["seconds"])
+    one, two = statistics.median(walls[1]), statistics.median(walls[2])
+    print("## scaling: 160 clips of 0.25 s, median of", REPEATS)
+    print(f"one worker {one:.1f} s, two workers {two:.1f} s: {one / two:.2f} times as fast (aim: 1.8)")
+    print(f"engine overhead of one worker: {(one - 40) / one:.1%} of the wall time (actor start included)\n")
+
+
+def memory() -> None:
+    """Peak memory of the driver and of the largest worker, for 100 to 10,000 clips that cost nothing."""
+    print("## memory: peak resident size in MB, and clips a second")
+    for clips in (100, 1000, 10_000):
+        told = _child(clips=clips, cpu_seconds=0.0, workers=2)
+        rate = clips / told["seconds"]
+        print(f"{clips:>6} clips: driver {told['driver']:.0f}, largest worker {told['worker']:.0f}, {rate:.0f} clips/s")
+    print()
+
+
+def startup() -> None:
+    """`demix --help`."""
+    times = []
+    for _ in range(10):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "demix.cli", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        times.append(time.perf_counter() - started)
+    print(f"## start-up: demix --help: median {statistics.median(times):.2f} s (aim: below 0.5 s)\n")
+
+
+def _child(**arguments: float) -> dict[str, float]:
+    """A measurement in a fresh process with a cluster of its own."""
+    command = [sys.executable, __file__, "--child", json.dumps(arguments)]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _phase(clips: int, cpu_seconds: float, workers: int) -> dict[str, float]:
+    import ray
+
+    from benchmarks.simulated import Burn, Judge, Measure, rows
+    from demix.engine.phase import Phase
+    from demix.engine.ray_runner import RayRunner
+    from demix.engine.runner import EngineSettings, PoolSettings, RunOptions
+    from demix.store import Store
+
+    pools = {"default": PoolSettings(min_workers=workers, max_workers=workers)}
+    engine = EngineSettings(address="local", pools=pools, batch_rows=8 if cpu_seconds else 64)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    runner = RayRunner(engine)
+    with tempfile.TemporaryDirectory() as folder, _Peaks() as peaks:
+        made = Phase(
+            "simulated", [Measure(Burn(cpu_seconds=cpu_seconds)), Judge(Burn())], Store(folder), lambda: rows(clips)
+        )
+        started = time.perf_counter()
+        done = 0
+
+        def count(row: object) -> None:
+            nonlocal done
+            done += 1
+
+        made.run(lambda: runner, RunOptions(engine=engine, total=clips), count)
+        seconds = time.perf_counter() - started
+    if done != clips:
+        raise RuntimeError(f"{done} of {clips} clips came back")
+    ray.shutdown()
+    return {"seconds": seconds, "driver": peaks.driver, "worker": peaks.worker}
+
+
+class _Peaks:
+    """Peak resident memory of this process and of its largest stage worker, in MB, looked at five times a second."""
+
+    def __init__(self) -> None:
+        self.driver = self.worker = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> _Peaks:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        me = psutil.Process()
+        while not self._stop.wait(0.2):
+            self.driver = max(self.driver, me.memory_info().rss / 1e6)
+            for child in me.children(recursive=True):
+                try:
+                    if "ray::" in child.name() or any("ray::" in part for part in child.cmdline()):
+                        self.worker = max(self.worker, child.memory_info().rss / 1e6)
+                except psutil.Error:
+                    continue  # it ended while we looked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

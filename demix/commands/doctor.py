@@ -1,0 +1,105 @@
+"""`demix doctor`: everything that a build needs, checked before any work, each finding with its remedy."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+
+from rich.console import Console
+from rich.table import Table
+
+from demix.commands.common import settings_of
+from demix.media.command import ffmpeg_binary
+from demix.preflight import free_gigabytes
+from demix.recipe import BuildSettings, clip_stages, index_stages, source_stages
+from demix.stage import Context, Stage
+from demix.store import Store
+
+
+class Problem(Exception):
+    """What is wrong, and what to do about it."""
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Prints one line a check; returns 1 if anything is wrong."""
+    settings = settings_of(args)
+    table = Table("", "check", "finding", box=None, pad_edge=False, header_style="bold")
+    sound = True
+    for name, check in _checks(settings, args):
+        try:
+            table.add_row("[green]ok[/green]", name, check())
+        except Problem as problem:
+            sound = False
+            table.add_row("[red]no[/red]", name, str(problem))
+    Console().print(table)
+    return 0 if sound else 1
+
+
+def _checks(settings: BuildSettings, args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "python", _python
+    yield "ffmpeg", _ffmpeg
+    for encoder in ("libx264", "aac"):
+        yield f"encoder {encoder}", partial(_encoder, encoder)
+    yield "media libraries", lambda: _packages("av", "soundfile", "opencv-python-headless", "scenedetect-headless")
+    for stage in (*source_stages(settings), *index_stages(settings), *clip_stages(settings)):
+        yield f"stage {stage.name}", partial(_stage, stage)
+    if settings.engine.runner == "ray":
+        yield "ray", lambda: _packages("ray")
+    if args.output is not None:
+        yield "disk", lambda: _disk(args)
+
+
+def _python() -> str:
+    return f"{platform.python_version()} at {sys.executable}"
+
+
+def _ffmpeg() -> str:
+    binary = ffmpeg_binary()
+    try:
+        said = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Problem(f"{binary} does not run ({error}); install imageio-ffmpeg or set DEMIX_FFMPEG") from error
+    return f"{said.split()[2]} at {binary}"
+
+
+def _encoder(name: str) -> str:
+    said = subprocess.run(
+        [ffmpeg_binary(), "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=30, check=False
+    ).stdout
+    if f" {name} " not in said:
+        raise Problem(f"this ffmpeg has no {name}; unset DEMIX_FFMPEG to use the one of imageio-ffmpeg")
+    return "there"
+
+
+def _packages(*names: str) -> str:
+    found = []
+    for name in names:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError as error:
+            raise Problem(f"{name} is not installed; run `make .venv/.ready`") from error
+    return ", ".join(found)
+
+
+def _stage(stage: Stage) -> str:
+    """Opens a stage as a worker would: its models are built and their weights loaded."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            stage.open(Context(Store(folder), fingerprint="doctor"))
+            stage.close()
+        except Exception as error:  # whatever a model raises is the finding
+            raise Problem(f"{stage.revision()}: {type(error).__name__}: {error}") from error
+    return stage.revision() or "no model"
+
+
+def _disk(args: argparse.Namespace) -> str:
+    free = free_gigabytes(args.output)
+    if free < 5:
+        raise Problem(f"{free:.1f} GB free for {args.output}; a build needs about the size of its films again")
+    return f"{free:.0f} GB free"
