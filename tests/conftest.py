@@ -15,7 +15,23 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 @pytest.fixture(scope="session")
 def shared_media() -> Path:
     """Folder of real recordings with known truth; not part of the project, so tests that want it may skip."""
-    folder = Path(os.environ.get("DEMIX_SHARED", Path(__file__).parents[2] / "shared")) / "media"
+    return _shared("media", "real test recordings are")
+
+
+@pytest.fixture(scope="session")
+def shared_vectors() -> Path:
+    """Folder of outputs of the reference implementations on generated weights, to be met within their tolerance."""
+    return _shared("vectors", "the reference implementations' outputs are")
+
+
+@pytest.fixture(scope="session")
+def shared_weights() -> Path:
+    """Folder of real released weights of small models."""
+    return _shared("weights", "real released weights are")
+
+
+def _shared(name: str, what: str) -> Path:
+    folder = Path(os.environ.get("DEMIX_SHARED", Path(__file__).parents[2] / "shared")) / name
     if not folder.is_dir():
-        pytest.skip(f"real test recordings are not here ({folder}); set DEMIX_SHARED to the folder that holds media/")
+        pytest.skip(f"{what} not here ({folder}); set DEMIX_SHARED to the folder that holds {name}/")
     return folder

@@ -1,0 +1,1 @@
+"""MTV: audio-synchronised video from DEMIX: the model, its training, sampling and evaluation."""
