@@ -216,7 +216,7 @@ def _opened(source: Path) -> Iterator[int]:
 def _check(recipe: Recipe, video: Path, mix: Path) -> None:
     """Raises `MediaError` unless both files hold exactly what was asked for."""
     with av.open(str(video)) as container:
-        frames = container.streams.video[0].frames
+        frames = sum(stream.frames for stream in container.streams.video)
     samples = soundfile.info(str(mix)).frames
     if (frames, samples) != (recipe.frames, recipe.samples):
         wanted = f"{recipe.frames} frames and {recipe.samples} samples"

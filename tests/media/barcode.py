@@ -85,6 +85,8 @@ def make(
     samples = round((stamps[-1] - stamps[0]) * sample_rate)
     wave = (np.random.default_rng(7).standard_normal((channels, samples)) * 0.1).astype(np.float32)
     with av.open(str(path), "w", options={} if title else {"fflags": "+bitexact"}) as container:
+        if title:
+            container.metadata["title"] = title
         film = container.add_stream(
             codec,
             rate=1 / (sorted(durations)[len(durations) // 2] * time_base),

@@ -247,7 +247,9 @@ def test_names_of_sources_and_outputs_are_data(tmp_path: Path) -> None:
 
 def test_a_span_that_cannot_be_decoded_is_an_error(folder: Path) -> None:
     film, known = film_of(folder, "plain.mp4")
-    clip = clip_of(film, known, 0, 24).model_copy(update={"start_pts": 10**9, "end_pts": 2 * 10**9})
+    clip = clip_of(film, known, 0, 24)
+    beyond = 10**6 * (clip.end_pts - clip.start_pts)
+    clip = clip.model_copy(update={"start_pts": clip.start_pts + beyond, "end_pts": clip.end_pts + beyond})
     with pytest.raises(MediaError):
         cut(film.path, known, clip, folder / "no.mp4", folder / "no.flac", CutSettings(), LIMITS)
 
