@@ -7,6 +7,7 @@ work store holds the tables between the phases:
     clips.parquet         the clip table, sorted by id
     ledger/  media/       what the stages answered and made
     timings.jsonl         how long each phase took, run by run
+    finished.json         what the manifests and the report in the dataset stand for; absent while work is going on
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from demix.stage import Stage
 from demix.stages.shots import clips_of
 from demix.store import Store
 
-CANDIDATES, CLIPS, TIMINGS = "candidates.jsonl", "clips.parquet", "timings.jsonl"
+CANDIDATES, CLIPS, TIMINGS, FINISHED = "candidates.jsonl", "clips.parquet", "timings.jsonl", "finished.json"
 _PAGE = 4096
 
 
@@ -71,6 +72,8 @@ class Build:
         self.dataset = dataset
         self.store = Store(work or str(dataset / ".work"))
         self.retry_failed = retry_failed
+        self.worked = False
+        """Whether anything was left to do so far."""
         self._make_runner = runner or (lambda: make_runner(settings))
         self._runner: Runner | None = None
         self._named: list[Candidate] | None = None
@@ -205,11 +208,18 @@ class Build:
         options = RunOptions(
             engine=self.settings.engine, total=total, retry_failed=self.retry_failed, log_folder=self.log_folder
         )
+        if total:
+            self.begin_work()
         started = time.time()
         with meter(phase.name, total, unit) as progress:
             phase.run(lambda: self.runner, options, lambda row: progress.advance(_film_seconds(row)))
         if total:
             self.note_timing(phase.name, total, time.time() - started)
+
+    def begin_work(self) -> None:
+        """From here on the manifests and the report do not stand for what the work store holds."""
+        self.worked = True
+        self.store.remove(FINISHED)
 
     @property
     def log_folder(self) -> Path | None:

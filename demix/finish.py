@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from demix.build import Build, SourceEnd
-from demix.dataset.layout import Split
+from demix.build import CANDIDATES, FINISHED, Build, SourceEnd
+from demix.dataset import layout
 from demix.dataset.manifest import KeptClip, Quarantined, Rejected, Row, SourceRow, write_manifests
 from demix.dataset.plan import Shard
 from demix.dataset.sample import SOURCE_RECORDS
@@ -21,7 +21,7 @@ from demix.engine.phase import End
 from demix.models import model_class
 from demix.recipe import judges
 from demix.records import SCHEMA_VERSION, Candidate, Clip, Record, Source
-from demix.report.page import write_report
+from demix.report.page import PAGE, write_report
 from demix.store import Store, atomic
 
 BUILD = "build.json"
@@ -30,16 +30,40 @@ _VERSIONED = ("demix", "ray", "pyarrow", "av", "imageio-ffmpeg", "numpy", "scipy
 
 
 def finish(build: Build, shards: Sequence[Shard], keep_work: bool) -> Path:
-    """Everything around the shards. Returns the report page; media of committed clips leave the work store."""
-    write_manifests(build.dataset, _Rows(build, shards).all())
-    with atomic(build.dataset / BUILD) as path:
-        path.write_text(json.dumps(describe(build), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    with build.store.write(TIMINGS) as path:
-        path.write_text(json.dumps(build.timings()))
-    page = write_page(build.dataset, build.store.root, build.settings.report.samples_per_group)
+    """Everything around the shards. Returns the report page; media of committed clips leave the work store.
+
+    Does nothing but the purge if the dataset is finished and stands for just this build.
+    """
+    description = describe(build)
+    if not is_finished(build, description):
+        build.begin_work()
+        write_manifests(build.dataset, _Rows(build, shards).all())
+        with atomic(build.dataset / BUILD) as path:
+            path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        with build.store.write(TIMINGS) as path:
+            path.write_text(json.dumps(build.timings()))
+        write_page(build.dataset, build.store.root, build.settings.report.samples_per_group)
+        with build.store.write(FINISHED) as path:
+            path.write_text(_mark(build, description))
     if not keep_work:
         build.store.remove("media")
-    return page
+    return build.dataset / PAGE
+
+
+def is_finished(build: Build, description: Mapping[str, Any]) -> bool:
+    """Whether manifests, build.json and report are those of this build, and nothing was done since."""
+    files = (layout.MANIFEST_COMMIT, BUILD, PAGE)
+    return (
+        all((build.dataset / name).is_file() for name in files)
+        and build.store.exists(FINISHED)
+        and build.store.local(FINISHED).read_text() == _mark(build, description)
+    )
+
+
+def _mark(build: Build, description: Mapping[str, Any]) -> str:
+    """All that decides what finishing writes, once every stage has answered: settings, sources and the place."""
+    candidates = hashlib.sha256(build.store.local(CANDIDATES).read_bytes()).hexdigest()
+    return json.dumps({"dataset": str(build.dataset), "candidates": candidates, "build": description}, sort_keys=True)
 
 
 def write_page(dataset: Path, work: str | None, samples: int = 2) -> Path:
@@ -76,7 +100,7 @@ class _Rows:
 
     def __init__(self, build: Build, shards: Sequence[Shard]):
         self._build = build
-        self._places: dict[str, tuple[Split, str]] = {
+        self._places: dict[str, tuple[layout.Split, str]] = {
             entry.clip_id: (shard.split, shard.tar) for shard in shards for entry in shard.entries
         }
         self._clips: Counter[str] = Counter()

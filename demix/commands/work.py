@@ -87,7 +87,7 @@ def _pack(made: Build, keep_work: bool) -> int:
     summary = summarise(made)
     print_funnels(Console(), summary.funnels)
     print(f"\n{summary.kept} clips ({summary.hours:.2f} h) in {len(shards)} shards: {made.dataset}")
-    print(f"report: {page}")
+    print(f"report: {page}" + ("" if made.worked else " (nothing was left to do)"))
     return _say(verdict(summary, made.settings.limits))
 
 

@@ -96,20 +96,25 @@ class Phase:
 
     def page_ends(self, page: Sequence[Row]) -> list[End]:
         """How some items ended, in their order."""
-        items = {row.id: row.item(self.kinds) for row in page}
-        ends: dict[str, End] = {}
-        for step in self.steps:
-            going = [key for key in items if key not in ends]
-            entries = self.ledger.find(step.stage.name, step.fingerprint, going)
-            for key in going:
-                entry = entries.get(key)
-                if entry is None:
-                    ends[key] = End(items[key], None, step.stage.name)
-                elif entry.status != "kept":
-                    ends[key] = End(items[key], entry)
-                else:
-                    items[key] = items[key].with_record(entry.record(step.stage.adds))
-        return [ends.get(key) or End(item, None) for key, item in items.items()]
+        return ends_of(page, self.steps, self.kinds, self.ledger)
+
+
+def ends_of(page: Sequence[Row], steps: Sequence[Step], kinds: Mapping[str, type[Record]], ledger: Ledger) -> list[End]:
+    """How the items of a page ended at these steps, in their order, as the ledger has it."""
+    items = {row.id: row.item(kinds) for row in page}
+    ends: dict[str, End] = {}
+    for step in steps:
+        going = [key for key in items if key not in ends]
+        entries = ledger.find(step.stage.name, step.fingerprint, going)
+        for key in going:
+            entry = entries.get(key)
+            if entry is None:
+                ends[key] = End(items[key], None, step.stage.name)
+            elif entry.status != "kept":
+                ends[key] = End(items[key], entry)
+            else:
+                items[key] = items[key].with_record(entry.record(step.stage.adds))
+    return [ends.get(key) or End(item, None) for key, item in items.items()]
 
 
 def _steps(stages: Sequence[Stage], known: dict[str, str]) -> Iterator[Step]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from typing import TYPE_CHECKING, Any
 
 from demix.weights.registry import WeightsBroken
+
+if TYPE_CHECKING:  # every command reads this module, and torch takes seconds to import
+    import torch
 
 WRAPPERS = ("state_dict", "model_state_dict", "state", "model")
 """Keys under which releases put the tensors beside other things, outermost first."""
@@ -24,6 +23,8 @@ def load_state(path: Path, prefix: str = "", allow: Sequence[Any] = ()) -> dict[
     classes that it may build. Wrappers (`{"state_dict": ...}`) are peeled off, and `prefix` from the names if all have
     it. Raises `WeightsBroken` if the file is damaged, asks for anything else, or holds more than tensors.
     """
+    import torch
+
     found: Any = load_pickle(path, allow) if path.suffix != ".safetensors" else _safetensors(path)
     while isinstance(found, Mapping) and (inner := next((key for key in WRAPPERS if _is_state(found, key)), None)):
         found = found[inner]
@@ -36,6 +37,8 @@ def load_state(path: Path, prefix: str = "", allow: Sequence[Any] = ()) -> dict[
 
 def load_pickle(path: Path, allow: Sequence[Any] = ()) -> Any:
     """What a torch checkpoint holds. Only tensors, plain containers and the classes in `allow` can come out."""
+    import torch
+
     try:
         with torch.serialization.safe_globals(list(allow)):
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -50,6 +53,9 @@ def load_pickle(path: Path, allow: Sequence[Any] = ()) -> Any:
 
 
 def _safetensors(path: Path) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         return dict(load_file(path))
     except SafetensorError as error:
