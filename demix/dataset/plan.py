@@ -100,14 +100,15 @@ def plan_shards(entries: Iterable[Entry], settings: PackSettings) -> list[Shard]
 
 def held_out(clips: Counter[str], settings: PackSettings) -> frozenset[str]:
     """The sources (id → number of clips) whose clips are held out: in the order of a hash, whole sources are taken
-    until the test split has `test_clips` clips or `test_share` of them all. One source is always left to train on, so
-    a dataset of a single source has no test split."""
+    until the test split has `test_clips` clips or `test_share` of them all. A source with more than half of all clips
+    is passed over, and one source is always left to train on, so a dataset of a single source has no test split."""
     wanted = min(settings.test_clips, math.ceil(settings.test_share * clips.total()))
     taken: Counter[str] = Counter()
     for source in sorted(clips, key=lambda source: _draw(settings.test_seed, source)):
         if taken.total() >= wanted or len(taken) == len(clips) - 1:
             break
-        taken[source] = clips[source]
+        if 2 * clips[source] <= clips.total():
+            taken[source] = clips[source]
     return frozenset(taken)
 
 

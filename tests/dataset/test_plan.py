@@ -88,6 +88,13 @@ def test_no_more_sources_are_held_out_than_needed(clips: dict[str, int], setting
         assert held - max(clips[source] for source in test) < goal
 
 
+def test_a_source_with_most_of_the_clips_is_trained_on() -> None:
+    """A small dataset with one long film must not become all test."""
+    clips = Counter({f"{number:016x}": 1 for number in range(3)} | {"film": 4})
+    for seed in range(8):
+        assert "film" not in held_out(clips, PackSettings(test_share=1, test_seed=seed))
+
+
 def test_one_source_has_no_test_split() -> None:
     """With a single film, holding it out would leave nothing to train on."""
     shards = plan_shards([Entry(f"{n:016x}", "film", "sound_event", 512, "d") for n in range(9)], PackSettings())
