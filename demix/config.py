@@ -26,6 +26,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
 
 
+class ModelSettings(Settings):
+    """Base of the settings of one model. A stage's settings hold them under the model's name; those of a model that is
+    not chosen are no part of the stage's fingerprint."""
+
+
 S = TypeVar("S", bound=Settings)
 
 

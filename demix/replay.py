@@ -60,7 +60,7 @@ def _prepare(phase: Phase, row: Row, step: Step) -> Item:
 
 
 def _run(step: Step, item: Item, build: Build, debugger: bool) -> Outcome:
-    step.stage.open(Context(build.store, step.fingerprint, build.settings.engine.threads))
+    step.stage.open(Context(build.store, step.fingerprint, build.settings.engine.threads, build.settings.engine.device))
     try:
         return step.stage.run([item])[0]
     except Exception as error:

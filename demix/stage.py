@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
-from demix.config import Settings
+from demix.config import ModelSettings, Settings
 from demix.records import Candidate, Clip, Record, Source
 from demix.store import Store
 
@@ -87,8 +87,17 @@ class Resources:
 
     cpus: float = 1.0
     gpus: float = 0.0
+    """Share of a GPU, taken where `engine.device` and the cluster have one to give."""
     pool: str = "default"
     """Stages of different pools never share a worker: for models that do not fit side by side."""
+
+    def beside(self, other: Resources) -> Resources:
+        """What one worker occupies that holds the models of both, and runs one at a time."""
+        return Resources(
+            cpus=max(self.cpus, other.cpus),
+            gpus=min(1.0, self.gpus + other.gpus) if max(self.gpus, other.gpus) <= 1 else max(self.gpus, other.gpus),
+            pool=self.pool if self.pool != "default" else other.pool,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,8 @@ class Context:
     store: Store
     fingerprint: str
     threads: int = 1
+    device: str = "auto"
+    """Where models run: `cpu`, `cuda`, or `auto` (cuda where there is one)."""
 
     def key(self, item: Item, name: str) -> str:
         """Work-store key for a file that this stage, with these settings, makes for this item."""
@@ -127,6 +138,10 @@ class Stage(ABC):
         """Name and revision of the models inside, without loading them; part of the fingerprint."""
         return ""
 
+    def weights(self) -> tuple[str, ...]:
+        """Names (`demix.weights`) of the sets of weights that the models inside load."""
+        return ()
+
     def media(self, record: Record) -> tuple[str, ...]:
         """Work-store keys of the files behind a record that this stage added."""
         return ()
@@ -155,8 +170,15 @@ def fingerprint(stage: Stage, upstream: Mapping[str, str]) -> str:
     parts = {
         "name": stage.name,
         "version": stage.version,
-        "settings": stage.settings.model_dump(mode="json"),
+        "settings": settings_that_count(stage.settings),
         "revision": stage.revision(),
         "needs": {kind.name: upstream[kind.name] for kind in stage.needs},
     }
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def settings_that_count(settings: Settings) -> dict[str, object]:
+    """The settings as plain data, without those of models that no field names."""
+    chosen = {value for _, value in settings if isinstance(value, str)}
+    idle = {name for name, value in settings if isinstance(value, ModelSettings) and name not in chosen}
+    return settings.model_dump(mode="json", exclude=idle)

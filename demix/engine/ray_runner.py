@@ -78,6 +78,9 @@ class RayRunner:
                 store=store.root,
                 max_attempts=options.engine.max_attempts,
                 threads=options.engine.threads,
+                device=options.engine.device if _gpus(group, options.engine) else "cpu",
+                weights=options.engine.weights,
+                fetch_weights=options.engine.fetch_weights,
                 retry_failed=options.retry_failed,
                 may_exit=True,
             )
@@ -135,16 +138,25 @@ def _placement(group: tuple[Step, ...], pools: int, engine: EngineSettings, bloc
     """Actor pool and resources of one group of stages, so that all pools together fit on the cluster."""
     resources = group[0].stage.resources
     available = float(ray.cluster_resources().get("CPU", 1))
-    gpus = float(ray.cluster_resources().get("GPU", 0))
-    if resources.gpus > gpus:
-        names = ", ".join(step.stage.name for step in group)
-        raise ConfigError(f"{names}: {resources.gpus} GPU(s) wanted, the cluster has {gpus:g}; choose CPU models")
+    wanted = _gpus(group, engine)
     # Every pool needs one worker at least: on a small machine several pools share a processor.
     cpus = min(resources.cpus, available / pools)
     pool = engine.pools.get(resources.pool)
-    most = max(1, int(gpus / resources.gpus) if resources.gpus else int(available / pools / cpus))
+    most = max(1, int(ray.cluster_resources()["GPU"] / wanted) if wanted else int(available / pools / cpus))
     most = pool.max_workers if pool and pool.max_workers else most
     most = max(1, min(most, blocks))
     least = min(pool.min_workers if pool else most, most)
     placement: dict[str, Any] = {"compute": ActorPoolStrategy(min_size=least, max_size=most), "num_cpus": cpus}
-    return placement | ({"num_gpus": resources.gpus} if resources.gpus else {})
+    return placement | ({"num_gpus": wanted} if wanted else {})
+
+
+def _gpus(group: tuple[Step, ...], engine: EngineSettings) -> float:
+    """GPUs for one worker of a group: what its stages want, if GPUs are to be used and the cluster has as many."""
+    wanted = group[0].stage.resources.gpus if engine.device != "cpu" else 0.0
+    there = float(ray.cluster_resources().get("GPU", 0))
+    if wanted <= there:
+        return wanted
+    if engine.device == "auto":
+        return 0.0
+    names = ", ".join(step.stage.name for step in group)
+    raise ConfigError(f"{names}: {wanted:g} GPU(s) wanted, the cluster has {there:g}; set engine.device to auto or cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -38,6 +38,14 @@ class EngineSettings(Settings):
     """Attempts at an item before it is quarantined."""
     threads: int = 1
     """Threads of numeric libraries per worker."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models run. `auto`: on GPUs where the cluster has some, else on processors; `cuda`: GPUs or nothing."""
+    weights: str | None = None
+    """Folder of the models' weights, at the same path on every node. Null: the environment variable DEMIX_WEIGHTS, else
+    a folder in the user's cache."""
+    fetch_weights: bool = False
+    """Fetch missing weights when work begins, once a node. Off: `demix weights fetch` brings them, and a build that
+    lacks some says so and stops."""
     pools: dict[str, PoolSettings] = Field(default_factory=dict)
     """Sizes per pool name; stages name their pool."""
 

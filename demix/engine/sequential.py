@@ -31,6 +31,9 @@ class SequentialRunner:
             store=store.root,
             max_attempts=options.engine.max_attempts,
             threads=options.engine.threads,
+            device=options.engine.device,
+            weights=options.engine.weights,
+            fetch_weights=options.engine.fetch_weights,
             retry_failed=options.retry_failed,
         )
         worker = Worker(spec)

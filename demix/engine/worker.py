@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
+from demix import weights
 from demix.engine import log
 from demix.engine.attempt import Answer, Overdue, failure, run_batch
 from demix.engine.claims import Claims
@@ -42,6 +43,10 @@ class WorkerSpec:
     store: str
     max_attempts: int = 3
     threads: int = 1
+    device: str = "auto"
+    weights: str | None = None
+    """Folder of weights, if not this machine's own choice."""
+    fetch_weights: bool = False
     retry_failed: bool = False
     may_exit: bool = False
     """Whether a hung stage may take the process with it (somebody restarts it), or only its thread is given up."""
@@ -52,6 +57,7 @@ class Worker:
 
     def __init__(self, spec: WorkerSpec):
         self.spec = spec
+        weights.use(spec.weights)
         self.store = Store(spec.store)
         self.ledger = Ledger(self.store)
         self.claims = Claims(self.store)
@@ -177,7 +183,9 @@ class Worker:
         if stage is None:
             started = time.perf_counter()
             stage = step.stage
-            stage.open(Context(self.store, step.fingerprint, self.spec.threads))
+            if self.spec.fetch_weights:
+                weights.ensure(stage.weights())
+            stage.open(Context(self.store, step.fingerprint, self.spec.threads, self.spec.device))
             self._opened[stage.name] = stage
             seconds = round(time.perf_counter() - started, 3)
             self.log.info("stage_opened", extra=log.event(stage=stage.name, seconds=seconds))

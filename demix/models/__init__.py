@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from dataclasses import dataclass
 from typing import Any
 
-from demix.config import ConfigError
+from demix import records
+from demix.config import ConfigError, ModelSettings, Settings
+from demix.models.base import credit, weights_of
+from demix.stage import Resources
 
 MODELS: dict[str, dict[str, str]] = {
     "shots": {"adaptive": "demix.models.shots.adaptive:AdaptiveShots"},
@@ -35,3 +39,46 @@ def model_class(role: str, name: str) -> Any:
         raise ConfigError(f"{role}: there is no model {name!r}; {hint}")
     module, _, attribute = known[name].partition(":")
     return getattr(importlib.import_module(module), attribute)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A model chosen for a role, with its own settings; small and picklable, nothing is loaded before `make`."""
+
+    role: str
+    name: str
+    settings: ModelSettings | None = None
+    """None for a model that has none."""
+
+    @property
+    def kind(self) -> Any:
+        return model_class(self.role, self.name)
+
+    @property
+    def resources(self) -> Resources:
+        return getattr(self.kind, "resources", Resources())
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Names of the sets of weights that it loads."""
+        return weights_of(self.kind, self.settings)
+
+    def credit(self) -> records.Model:
+        """The model as records name it."""
+        return credit(self.kind, self.settings)
+
+    def make(self, device: str = "auto") -> Any:
+        """The model, loaded. Raises `WeightsMissing` with the command that brings its weights."""
+        return self.kind() if self.settings is None else self.kind(self.settings, device)
+
+
+def choose(role: str, name: str, settings: Settings) -> Choice:
+    """The model `name` of a role, with the settings that a stage's `settings` hold under that name, if any."""
+    own = getattr(settings, name, None)
+    return Choice(role, name, own if isinstance(own, ModelSettings) else None)
+
+
+def revisions(*choices: Choice) -> str:
+    """Names and revisions of models, as a stage's fingerprint takes them."""
+    credits = (choice.credit() for choice in choices)
+    return "+".join(f"{model.model}@{model.revision}" for model in credits)

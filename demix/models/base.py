@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from demix import records
+from demix import records, weights
+from demix.config import ModelSettings
+from demix.stage import Resources
 
 
 class Judge(Protocol):
@@ -20,6 +22,25 @@ class Judge(Protocol):
     """SPDX identifier of code and weights, and where they come from."""
 
 
-def credit(judge: type[Judge] | Judge) -> records.Model:
-    """The model as a record names it."""
-    return records.Model(model=judge.name, revision=judge.revision)
+class Learned(Judge, Protocol):
+    """A judge that loads released weights: `Kind(settings, device)`; see `demix.models.choose`."""
+
+    resources: ClassVar[Resources]
+    """What a worker that holds the model occupies."""
+
+    @classmethod
+    def weights(cls, settings: Any) -> tuple[str, ...]:
+        """Names (`demix.weights`) of the sets that it loads with these settings (its own `ModelSettings`)."""
+
+
+def credit(judge: type[Judge] | Judge, settings: ModelSettings | None = None) -> records.Model:
+    """The model as a record names it. The revision of a model with weights ends with what stands for their contents,
+    so that other weights are other answers, and generated ones are marked `random`."""
+    contents = [weights.revision(name) for name in weights_of(judge, settings)]
+    return records.Model(model=judge.name, revision="+".join([judge.revision, *contents]))
+
+
+def weights_of(judge: type[Judge] | Judge, settings: ModelSettings | None = None) -> tuple[str, ...]:
+    """Names of the sets of weights that a judge loads; none for one that is no `Learned`."""
+    declared = getattr(judge, "weights", None)
+    return declared(settings) if callable(declared) else ()

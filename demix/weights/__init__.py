@@ -1,4 +1,4 @@
-"""Weights: which files a model needs, from where, under which licence; and the one folder on this machine that holds them.
+"""Weights: which files a model needs, from where, under which licence, and the one folder here that holds them.
 
     from demix import weights
 
@@ -12,6 +12,8 @@ Entries are data: one module a role, listed below. Nothing is ever fetched unles
 from __future__ import annotations
 
 import difflib
+import os
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -51,6 +53,20 @@ def folder(name: str) -> Path:
     return Cache().folder(find(name))
 
 
+def use(root: str | None) -> None:
+    """Makes `root` the cache folder of this process and its children; None leaves it as it is."""
+    if root is not None:
+        os.environ["DEMIX_WEIGHTS"] = root
+
+
+def ensure(names: Iterable[str]) -> None:
+    """Fetches what is missing of some sets; at most one process of a machine does it at a time."""
+    from demix.weights.fetch import fetch
+
+    for name in names:
+        fetch(find(name))
+
+
 def revision(name: str) -> str:
     """What stands for the contents of a set in fingerprints and records; see `Cache.revision`."""
     return Cache().revision(find(name))
@@ -63,6 +79,7 @@ __all__ = [
     "WeightsBroken",
     "WeightsMissing",
     "cache_folder",
+    "ensure",
     "entries",
     "find",
     "folder",
@@ -71,4 +88,5 @@ __all__ = [
     "locate",
     "mirror_folder",
     "revision",
+    "use",
 ]
