@@ -58,6 +58,12 @@ class Candidate(Record):
     uri: str
     kind: Kind
     metadata: dict[str, str] = {}
+    stamp: str = ""
+    """Of the file as it was when it was named: a file that was replaced is another question to the stages."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.id}-{self.kind}-{self.stamp}"
 
 
 class Source(Record):
@@ -69,6 +75,10 @@ class Source(Record):
     uri: str
     kind: Kind
     metadata: dict[str, str] = {}
+
+    @property
+    def key(self) -> str:
+        return f"{self.id}-{self.kind}"
 
 
 class Clip(Record):
@@ -84,6 +94,10 @@ class Clip(Record):
     start_pts: int
     end_pts: int
     time_base: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.id}-{self.kind}"
 
     @property
     def start(self) -> Fraction:

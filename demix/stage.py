@@ -33,6 +33,11 @@ class Item:
         return self.subject.id
 
     @property
+    def key(self) -> str:
+        """What answers about it are kept under: its id and whatever else of the subject a stage may go by."""
+        return self.subject.key
+
+    @property
     def clip(self) -> Clip:
         if not isinstance(self.subject, Clip):
             raise TypeError(f"{self.id} is a {self.subject.name}, not a clip")

@@ -70,18 +70,22 @@ class Store:
             path = Path(folder) / PurePosixPath(key).name
             yield path
             self._filesystem.put_file(str(path), self._address(key))
+            shutil.rmtree(self._cache / key, ignore_errors=True)  # versions that nobody asks for any more
 
     def local(self, key: str) -> Path:
-        """A local path to read `key` from; a remote key is fetched once per machine. Raises FileNotFoundError."""
+        """A local path to read `key` from; a remote key is fetched once per machine and version. Raises
+        FileNotFoundError."""
         if not self.remote:
             path = Path(self._address(key))
             if not path.exists():
                 raise FileNotFoundError(f"{path}: not in the work store")
             return path
-        cached = self._cache / key
+        address = self._address(key)
+        version = hashlib.blake2b(str(self._filesystem.ukey(address)).encode(), digest_size=8).hexdigest()
+        cached = self._cache / key / version / PurePosixPath(key).name
         if not cached.exists():
             with atomic(cached) as aside:
-                self._filesystem.get_file(self._address(key), str(aside))
+                self._filesystem.get_file(address, str(aside))
         return cached
 
     def exists(self, key: str) -> bool:
@@ -103,7 +107,6 @@ class Store:
             with suppress(FileNotFoundError):
                 self._filesystem.rm(self._address(key), recursive=True)
             shutil.rmtree(self._cache / key, ignore_errors=True)
-            (self._cache / key).unlink(missing_ok=True)
             return
         path = Path(self._address(key))
         if path.is_dir():
@@ -119,7 +122,8 @@ class Store:
 
     @property
     def _filesystem(self) -> fsspec.AbstractFileSystem:
-        return fsspec.core.url_to_fs(self.root)[0]
+        # Other processes write too: a listing that was kept would be an old one.
+        return fsspec.core.url_to_fs(self.root, use_listings_cache=False)[0]
 
     @property
     def _cache(self) -> Path:

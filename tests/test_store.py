@@ -65,5 +65,19 @@ def test_a_remote_store_keeps_and_gives_back(tmp_path):
     assert fsspec.filesystem("memory").find(f"/{tmp_path.name}") == []
 
 
+def test_a_remote_key_that_is_written_again_is_read_anew(tmp_path):
+    store = Store(f"memory://{tmp_path.name}")
+    for text in ("one", "two"):
+        with store.write("ledger/a.txt") as path:
+            path.write_text(text)
+        assert Store(store.root).local("ledger/a.txt").read_text() == text
+    with store._filesystem.open(store._address("ledger/a.txt"), "w") as file:  # as another machine would
+        file.write("three")
+    assert store.local("ledger/a.txt").read_text() == "three"
+    store.remove("ledger")
+    with pytest.raises(FileNotFoundError):
+        store.local("ledger/a.txt")
+
+
 def test_removing_what_is_absent_is_no_error(tmp_path):
     Store(str(tmp_path)).remove("nothing/here")

@@ -37,7 +37,7 @@ def plan(args: argparse.Namespace) -> int:
 
 def _plan_rows(phase: Phase) -> list[tuple[str, ...]]:
     """One row per stage. What earlier stages have not answered yet is marked with a +."""
-    going = [row.id for row in phase.rows()]
+    going = [row.key for row in phase.rows()]
     rows: list[tuple[str, ...]] = []
     more = not going
     for step in phase.steps:

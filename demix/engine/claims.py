@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from demix.store import Store
 
@@ -34,16 +35,21 @@ class Claims:
         finally:
             self.store.remove(key)
 
-    def deaths(self, stage: str, ids: Sequence[str]) -> dict[str, int]:
-        """For each item that was being run when a worker died: how often it was alone with the worker."""
+    def deaths(self, ids: Sequence[str]) -> dict[str, dict[str, int]]:
+        """stage -> item -> how often the item was alone with the worker, for items being run when a worker died."""
         wanted = set(ids)
-        alone: dict[str, int] = {}
-        for key in self.store.keys(_FOLDER):
-            claim = json.loads(self.store.local(key).read_text())
-            if claim["stage"] == stage:
-                for item in wanted.intersection(claim["ids"]):
-                    alone[item] = alone.get(item, 0) + (len(claim["ids"]) == 1)
-        return alone
+        dead: dict[str, dict[str, int]] = {}
+        for claim in self._all():
+            alone = dead.setdefault(claim["stage"], {})
+            for item in wanted.intersection(claim["ids"]):
+                alone[item] = alone.get(item, 0) + (len(claim["ids"]) == 1)
+        return {stage: alone for stage, alone in dead.items() if alone}
 
     def clear(self) -> None:
         self.store.remove(_FOLDER)
+
+    def _all(self) -> Iterator[dict[str, Any]]:
+        for key in self.store.keys(_FOLDER):
+            # Other workers are alive: the claim of one that just got done is gone by now.
+            with suppress(FileNotFoundError):
+                yield json.loads(self.store.local(key).read_text())

@@ -79,7 +79,7 @@ class Phase:
     def pending(self, retry_failed: bool = False) -> Iterator[Row]:
         """The rows that a stage has not answered yet (or, if asked, has failed on)."""
         for page in _pages(self.rows()):
-            going = {row.id: row for row in page}
+            going = {row.key: row for row in page}
             for step in self.steps:
                 statuses = self.ledger.statuses(step.stage.name, step.fingerprint, list(going))
                 for key in list(going):
@@ -101,7 +101,7 @@ class Phase:
 
 def ends_of(page: Sequence[Row], steps: Sequence[Step], kinds: Mapping[str, type[Record]], ledger: Ledger) -> list[End]:
     """How the items of a page ended at these steps, in their order, as the ledger has it."""
-    items = {row.id: row.item(kinds) for row in page}
+    items = {row.key: row.item(kinds) for row in page}
     ends: dict[str, End] = {}
     for step in steps:
         going = [key for key in items if key not in ends]

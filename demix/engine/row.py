@@ -21,6 +21,8 @@ class Row:
     """An item on its way through a phase. `state` is going, kept, dropped or failed; `stage` where it ended."""
 
     id: str
+    key: str
+    """What the ledger keeps answers about it under; see `Item.key`."""
     kind: str
     subject: str
     records: Mapping[str, str] = field(default_factory=dict)
@@ -30,7 +32,7 @@ class Row:
     @classmethod
     def of(cls, subject: Subject, records: Mapping[str, Record] | None = None) -> Row:
         bodies = {name: record.model_dump_json() for name, record in (records or {}).items()}
-        return cls(subject.id, subject.name, subject.model_dump_json(), bodies)
+        return cls(subject.id, subject.key, subject.name, subject.model_dump_json(), bodies)
 
     def parse_subject(self) -> Subject:
         return SUBJECTS[self.kind].model_validate_json(self.subject)
@@ -57,6 +59,7 @@ def to_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
     """Rows as columns of strings."""
     return {
         "id": [row.id for row in rows],
+        "key": [row.key for row in rows],
         "kind": [row.kind for row in rows],
         "subject": [row.subject for row in rows],
         "records": [json.dumps(dict(row.records)) for row in rows],
@@ -66,8 +69,9 @@ def to_columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
 
 
 def from_columns(columns: Mapping[str, Sequence[Any]]) -> list[Row]:
-    names = ("id", "kind", "subject", "records", "state", "stage")
+    names = ("id", "key", "kind", "subject", "records", "state", "stage")
     rows = zip(*(columns[name] for name in names), strict=True)
     return [
-        Row(id_, kind, subject, json.loads(records), state, stage) for id_, kind, subject, records, state, stage in rows
+        Row(id_, key, kind, subject, json.loads(records), state, stage)
+        for id_, key, kind, subject, records, state, stage in rows
     ]

@@ -68,12 +68,13 @@ class Worker:
 
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
         going = {row.id: row for row in rows if row.state == "going"}
-        after_death = {step.stage.name: self.claims.deaths(step.stage.name, list(going)) for step in self.spec.steps}
+        after_death = self.claims.deaths(list(going))
         for step in self.spec.steps:
-            ids = [key for key, row in going.items() if row.state == "going"]
+            ids = [name for name, row in going.items() if row.state == "going"]
             if ids:
-                deaths = after_death[step.stage.name]
-                prior = self.ledger.find(step.stage.name, step.fingerprint, ids, fresh=bool(deaths))
+                keys = [going[name].key for name in ids]
+                deaths = after_death.get(step.stage.name, {})
+                prior = self.ledger.find(step.stage.name, step.fingerprint, keys, fresh=bool(after_death))
                 self._advance(step, ids, going, prior, deaths)
         self._flush()
         return [going.get(row.id, row) for row in rows]
@@ -88,18 +89,18 @@ class Worker:
     ) -> None:
         """Takes the rows through one step: known answers from the ledger, the others by running the stage."""
         unknown = []
-        for key in ids:
-            entry = prior.get(key)
+        for name in ids:
+            entry = prior.get(rows[name].key)
             if entry is None or (entry.status == "failed" and self.spec.retry_failed and not deaths):
-                unknown.append(key)
+                unknown.append(name)
             else:
-                rows[key] = self._apply(step, rows[key], entry)
+                rows[name] = self._apply(step, rows[name], entry)
         size = 1 if deaths else max(1, step.stage.batch_size)
         for start in range(0, len(unknown), size):
-            items = [rows[key].item(self.spec.kinds) for key in unknown[start : start + size]]
+            items = [rows[name].item(self.spec.kinds) for name in unknown[start : start + size]]
             for item, answer in zip(items, self._run(step, items, deaths), strict=True):
                 entry = Entry.of(
-                    item.id, step.stage.name, step.fingerprint, answer.outcome, answer.attempts, answer.seconds
+                    item.key, step.stage.name, step.fingerprint, answer.outcome, answer.attempts, answer.seconds
                 )
                 self._write(entry)
                 rows[item.id] = self._apply(step, rows[item.id], entry)
@@ -136,7 +137,7 @@ class Worker:
             answer = Answer(failure(error), 1, step.stage.timeout_seconds)
             if self.spec.may_exit:
                 self._log_failure(step, items[0], answer)
-                self._write(Entry.of(items[0].id, step.stage.name, step.fingerprint, answer.outcome, 1, answer.seconds))
+                self._write(Entry.of(items[0].key, step.stage.name, step.fingerprint, answer.outcome, 1, answer.seconds))
                 self._exit()
             self._opened.pop(step.stage.name, None)  # a thread hangs in it; whoever comes next gets a fresh one
             return [answer]
