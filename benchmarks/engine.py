@@ -1,6 +1,6 @@
 """What the engine itself costs: scaling over workers, memory over the number of clips, start-up.
 
-    python benchmarks/engine.py [scaling] [memory] [startup]
+    python -m benchmarks.engine [scaling] [memory] [startup] [--write]
 
 Everything is simulated (`benchmarks/simulated.py`), so the numbers are the engine's and not the models'.
 """
@@ -20,9 +20,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).parents[1]
-if str(ROOT) not in sys.path:
-    sys.path.insert(0, str(ROOT))
-
+RESULT = ROOT / "benchmarks/results/engine.md"
 REPEATS = 3
 
 
@@ -33,46 +31,55 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     measurements = {"scaling": scaling, "memory": memory, "startup": startup}
     arguments.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(measurements)}; default: all")
-    for name in arguments.parse_args().what or measurements:
-        measurements[name]()
+    arguments.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
+    options = arguments.parse_args()
+    parts = [measurements[name]() for name in options.what or measurements]
+    text = "# The engine itself\n\n`python -m benchmarks.engine`, simulated stages.\n\n" + "\n\n".join(parts) + "\n"
+    print(text)
+    if options.write:
+        RESULT.write_text(text, encoding="utf-8")
     return 0
 
 
-def scaling() -> None:
+def scaling() -> str:
     """Two workers against one, 0.25 s of processor time a clip, in turn."""
     walls: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(REPEATS):
         for workers in walls:
             walls[workers].append(_child(clips=160, cpu_seconds=0.25, workers=workers)["seconds"])
     one, two = statistics.median(walls[1]), statistics.median(walls[2])
-    print("## scaling: 160 clips of 0.25 s, median of", REPEATS)
-    print(f"one worker {one:.1f} s, two workers {two:.1f} s: {one / two:.2f} times as fast (aim: 1.8)")
-    print(f"engine overhead of one worker: {(one - 40) / one:.1%} of the wall time (actor start included)\n")
+    return "\n".join(
+        [
+            f"## Two workers against one: 160 clips of 0.25 s of processor time, median of {REPEATS}",
+            "",
+            f"- One worker {one:.1f} s, two workers {two:.1f} s: {one / two:.2f} times as fast (aim: 1.8).",
+            f"- Outside the stage, with one worker: {(one - 40) / one:.1%} of the wall time, its start included.",
+        ]
+    )
 
 
-def memory() -> None:
+def memory() -> str:
     """Peak memory of the driver and of the largest worker, for 100 to 10,000 clips that cost nothing."""
-    print("## memory: peak resident size in MB, and clips a second")
+    lines = ["## Peak resident memory in MB", "", "| clips | driver | largest worker | clips/s |", "|---|---|---|---|"]
     for clips in (100, 1000, 10_000):
         told = _child(clips=clips, cpu_seconds=0.0, workers=2)
-        rate = clips / told["seconds"]
-        print(f"{clips:>6} clips: driver {told['driver']:.0f}, largest worker {told['worker']:.0f}, {rate:.0f} clips/s")
-    print()
+        lines.append(f"| {clips} | {told['driver']:.0f} | {told['worker']:.0f} | {clips / told['seconds']:.0f} |")
+    return "\n".join(lines)
 
 
-def startup() -> None:
+def startup() -> str:
     """`demix --help`."""
     times = []
     for _ in range(10):
         started = time.perf_counter()
         subprocess.run([sys.executable, "-m", "demix.cli", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
         times.append(time.perf_counter() - started)
-    print(f"## start-up: demix --help: median {statistics.median(times):.2f} s (aim: below 0.5 s)\n")
+    return f"## Start-up\n\n- `demix --help`: median {statistics.median(times):.2f} s of 10 (aim: below 0.5 s)."
 
 
 def _child(**arguments: float) -> dict[str, float]:
     """A measurement in a fresh process with a cluster of its own."""
-    command = [sys.executable, __file__, "--child", json.dumps(arguments)]
+    command = [sys.executable, "-m", "benchmarks.engine", "--child", json.dumps(arguments)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
