@@ -1,0 +1,1 @@
+"""The authors' checkpoints to diffusers folders and back."""

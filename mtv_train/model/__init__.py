@@ -1,0 +1,1 @@
+"""The network: CogVideoX's transformer with the multi-stream temporal ControlNet. Plain maths, no distributed code."""
