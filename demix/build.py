@@ -12,9 +12,11 @@ work store holds the tables between the phases:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,13 +26,16 @@ import pyarrow.parquet as pq
 
 from demix import recipe
 from demix.config import ConfigError
+from demix.engine import lock
 from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase
 from demix.engine.progress import meter
 from demix.engine.row import Row, from_columns, to_columns
 from demix.engine.runner import Runner, RunOptions
+from demix.preflight import check_nodes, check_places
 from demix.records import Candidate, Clip, Kind, Probe, Shots, Source
 from demix.sources.discover import discover
+from demix.sources.fetch import stamp_of
 from demix.stage import Stage
 from demix.stages.shots import clips_of
 from demix.store import Store
@@ -89,7 +94,9 @@ class Build:
 
     def look_up(self, inputs: Sequence[str], kind: Kind | None, limit: int | None = None) -> list[Candidate]:
         """What `inputs` name, for this build object only: nothing is written."""
-        self._named = sorted(islice(discover(inputs, kind), limit), key=lambda candidate: candidate.id)
+        found = islice(discover(inputs, kind), limit)
+        stamped = (candidate.model_copy(update={"stamp": stamp_of(candidate.uri)}) for candidate in found)
+        self._named = sorted(stamped, key=lambda candidate: candidate.id)
         if not self._named:
             raise ConfigError(
                 f"no files in {', '.join(inputs)}; give films, folders or a manifest (.csv, .jsonl, .parquet)"
@@ -109,7 +116,7 @@ class Build:
     def source_ends(self) -> list[SourceEnd]:
         """What became of every candidate; those not indexed yet are left out."""
         shots = {end.item.id: end for end in self._index_phase().ends() if not end.missing}
-        first: dict[str, str] = {}
+        built = self._built()
         ends = []
         for end in self._sources_phase().ends():
             candidate = end.item.subject
@@ -118,14 +125,25 @@ class Build:
                 ends.append(SourceEnd(candidate, None, None, None, end.entry))
                 continue
             source, probe = _source(end), end.item[Probe]
-            twin = first.setdefault(source.id, candidate.uri)
-            if twin != candidate.uri:
-                ends.append(SourceEnd(candidate, source, probe, None, None, twin))
+            twin = built[source.id]
+            if twin.id != candidate.id:
+                ends.append(SourceEnd(candidate, source, probe, None, None, twin.uri))
             elif source.id in shots:
                 indexed = shots[source.id]
                 found = indexed.item[Shots] if indexed.state == "kept" else None
                 ends.append(SourceEnd(candidate, source, probe, found, indexed.entry))
         return ends
+
+    def _built(self) -> dict[str, Candidate]:
+        """Source id → the candidate that it is built from. Of several with one content, what is said of them decides,
+        not where they lie."""
+        built: dict[str, Candidate] = {}
+        for end in self._sources_phase().ends():
+            if end.state == "kept":
+                candidate, source = end.item.subject, _source(end)
+                assert isinstance(candidate, Candidate)
+                built[source.id] = min(built.get(source.id, candidate), candidate, key=_rank)
+        return built
 
     def _sources_phase(self) -> Phase:
         return Phase("sources", recipe.source_stages(self.settings), self.store, self._candidate_rows)
@@ -134,19 +152,24 @@ class Build:
         return Phase("index", recipe.index_stages(self.settings), self.store, self._source_rows, self._base())
 
     def _candidate_rows(self) -> list[Row]:
+        return [Row.of(candidate) for candidate in self.named]
+
+    @property
+    def named(self) -> list[Candidate]:
+        """The files to build from, sorted by id. Raises `ConfigError` before any are named."""
         if self._named is None:
             if not self.store.exists(CANDIDATES):
                 raise ConfigError(f"{self.store.root}: no sources are named yet; run `demix build FILMS` first")
             lines = self.store.local(CANDIDATES).read_text().splitlines()
             self._named = [Candidate.model_validate_json(line) for line in lines]
-        return [Row.of(candidate) for candidate in self._named]
+        return self._named
 
     def _source_rows(self) -> list[Row]:
         sources: dict[str, Row] = {}
+        built = self._built()
         for end in self._sources_phase().ends():
-            if end.state == "kept":
-                source = _source(end)
-                sources.setdefault(source.id, Row.of(source, {Probe.name: end.item[Probe]}))
+            if end.state == "kept" and built[(source := _source(end)).id].id == end.item.id:
+                sources[source.id] = Row.of(source, {Probe.name: end.item[Probe]})
         return [sources[key] for key in sorted(sources)]
 
     def _base(self) -> dict[type, str]:
@@ -157,18 +180,47 @@ class Build:
     # --- clips --------------------------------------------------------------------------------------------------------
 
     def annotate(self) -> None:
-        """Takes every clip through the clip stages."""
+        """Takes every clip through the clip stages. Raises `ConfigError` without the clip table of these sources."""
+        self.check_clips()
         self._run(self.clip_phase(), "clips")
 
     def clip_phase(self) -> Phase:
         return Phase("annotate", recipe.clip_stages(self.settings), self.store, self.clip_rows, self._base())
 
     def clip_rows(self) -> Iterator[Row]:
-        """The clip table, sorted by id, a page at a time; empty before there is one."""
-        if not self.store.exists(CLIPS):
+        """The clip table, sorted by id, a page at a time; empty before there is one of these sources and settings."""
+        if not self._has_clips():
             return
         for batch in pq.ParquetFile(self.store.local(CLIPS)).iter_batches(batch_size=_PAGE):
             yield from from_columns(batch.to_pydict())
+
+    def check_clips(self, annotated: bool = False) -> None:
+        """Raises `ConfigError` unless the clip table is that of these sources and settings and, if asked, every clip of
+        it has ended."""
+        if not self._has_clips():
+            raise ConfigError(
+                f"{self.store.root}: no clip table of these sources and settings is here; run `demix index FILMS` first"
+            )
+        waiting = next(self.clip_phase().pending(), None) if annotated else None
+        if waiting is not None:
+            raise ConfigError(
+                f"clip {waiting.id} and maybe more are not annotated with these settings; run `demix annotate` first"
+            )
+
+    def _has_clips(self) -> bool:
+        if not self.store.exists(CLIPS):
+            return False
+        said = pq.read_schema(self.store.local(CLIPS)).metadata or {}
+        return said.get(_CLIPS_OF) == self._clips_of()
+
+    def _clips_of(self) -> bytes:
+        """What the clip table depends on: the files named, and how they are probed and indexed."""
+        digest = hashlib.blake2b(digest_size=16)
+        for candidate in self.named:
+            digest.update(candidate.model_dump_json().encode())
+        for phase in (self._sources_phase(), self._index_phase()):
+            digest.update("".join(step.fingerprint for step in phase.steps).encode())
+        return digest.hexdigest().encode()
 
     def remake(self, ids: Sequence[str], asking: Stage) -> None:
         """Runs one more stage on some clips, so that the media which it asks for are made where they are missing."""
@@ -185,17 +237,32 @@ class Build:
             for clip in clips_of(end.source, end.probe, end.shots)
         ]
         rows.sort(key=lambda row: row.id)
+        schema = _CLIPS_SCHEMA.with_metadata({_CLIPS_OF: self._clips_of()})
         with self.store.write(CLIPS) as path:
-            pq.write_table(pa.table(to_columns(rows), schema=_CLIPS_SCHEMA), path, row_group_size=_PAGE)
+            pq.write_table(pa.table(to_columns(rows), schema=schema), path, row_group_size=_PAGE)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
     @property
     def runner(self) -> Runner:
-        """Made when first asked for: a build that has nothing to do starts no cluster."""
+        """Made when first asked for: a build that has nothing to do starts no cluster. Raises `ConfigError` if a node
+        of it does not see the dataset or the work store."""
         if self._runner is None:
             self._runner = self._make_runner()
+            check_nodes(self._runner, self.dataset, self.store)
         return self._runner
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """To be open while anything of this build is written: checks the places and keeps other builds out of them.
+        Raises `ConfigError`."""
+        check_places(self.dataset, self.store)
+        with ExitStack() as locks:
+            for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
+                if folder is not None:
+                    locks.enter_context(lock.held(folder))
+            locks.callback(self.close)
+            yield
 
     def close(self) -> None:
         if self._runner is not None:
@@ -210,11 +277,11 @@ class Build:
         )
         if total:
             self.begin_work()
-        started = time.time()
+        started = time.monotonic()
         with meter(phase.name, total, unit) as progress:
             phase.run(lambda: self.runner, options, lambda row: progress.advance(_film_seconds(row)))
         if total:
-            self.note_timing(phase.name, total, time.time() - started)
+            self.note_timing(phase.name, total, time.monotonic() - started)
 
     def begin_work(self) -> None:
         """From here on the manifests and the report do not stand for what the work store holds."""
@@ -283,9 +350,14 @@ def _source(end: End) -> Source:
     return Source(id=sha256[:16], uri=candidate.uri, kind=candidate.kind, metadata=candidate.metadata)
 
 
+def _rank(candidate: Candidate) -> tuple[str, str, str]:
+    return candidate.kind, json.dumps(candidate.metadata, sort_keys=True), candidate.id
+
+
 def _film_seconds(row: Row) -> float:
     subject = row.parse_subject()
     return float(subject.seconds) if isinstance(subject, Clip) else 0.0
 
 
+_CLIPS_OF = b"demix.clips_of"
 _CLIPS_SCHEMA = pa.schema([(name, pa.string()) for name in to_columns([])])

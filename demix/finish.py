@@ -22,7 +22,7 @@ from demix.models import model_class
 from demix.recipe import judges
 from demix.records import SCHEMA_VERSION, Candidate, Clip, Record, Source
 from demix.report.page import PAGE, write_report
-from demix.store import Store, atomic
+from demix.store import Store, atomic, sweep
 
 BUILD = "build.json"
 TIMINGS = "timings.json"
@@ -43,6 +43,9 @@ def finish(build: Build, shards: Sequence[Shard], keep_work: bool) -> Path:
         with build.store.write(TIMINGS) as path:
             path.write_text(json.dumps(build.timings()))
         write_page(build.dataset, build.store.root, build.settings.report.samples_per_group)
+        for folder in (build.dataset, None if build.store.remote else Path(build.store.root)):
+            if folder is not None:
+                sweep(folder)
         with build.store.write(FINISHED) as path:
             path.write_text(_mark(build, description))
     if not keep_work:

@@ -42,7 +42,11 @@ class PackTask:
 
 
 def pack(build: Build) -> list[Shard]:
-    """Brings all planned shards into the dataset and removes those of earlier plans. Returns the plan."""
+    """Brings all planned shards into the dataset and removes those of earlier plans. Returns the plan.
+
+    Raises `ConfigError` if a clip has not ended: shards of half a dataset would look like a whole one.
+    """
+    build.check_clips(annotated=True)
     phase = build.clip_phase()
     shards = plan_shards((sample.entry for sample in samples(phase.ends())), build.settings.pack)
     missing = [shard for shard in shards if not is_committed(shard, build.dataset)]

@@ -7,18 +7,16 @@ import shutil
 import uuid
 from pathlib import Path
 
-from demix.build import Build
 from demix.config import ConfigError
+from demix.engine.runner import Runner
 from demix.store import Store
 
 
-def check_places(build: Build) -> None:
-    """Raises `ConfigError` unless the dataset and the work store can be written here and seen by every Ray node."""
-    for folder in (build.dataset, None if build.store.remote else Path(build.store.root)):
+def check_places(dataset: Path, work: Store) -> None:
+    """Raises `ConfigError` unless the dataset and the work store can be written here."""
+    for folder in (dataset, None if work.remote else Path(work.root)):
         if folder is not None:
             _writable(folder)
-    if build.settings.engine.runner == "ray" and build.settings.engine.address != "local":
-        _seen_by_all(build)
 
 
 def _writable(folder: Path) -> None:
@@ -35,15 +33,15 @@ def _writable(folder: Path) -> None:
         raise ConfigError(f"{folder}: less than 1 GB is free on this disk; make room or choose another place")
 
 
-def _seen_by_all(build: Build) -> None:
-    """Leaves a token in each place and asks every node of the cluster for it."""
-    stores = {"--output": Store(str(build.dataset)), "--work": build.store}
+def check_nodes(runner: Runner, dataset: Path, work: Store) -> None:
+    """Leaves a token in each place and asks every node for it. Raises `ConfigError` if one does not find it."""
+    stores = {"--output": Store(str(dataset)), "--work": work}
     key = f"preflight-{uuid.uuid4().hex}"
     for store in stores.values():
         with store.write(key) as path:
             path.write_text("here")
     try:
-        for node, blind in build.runner.on_every_node(_blind, (key, {flag: s.root for flag, s in stores.items()})):
+        for node, blind in runner.on_every_node(_blind, (key, {flag: store.root for flag, store in stores.items()})):
             if blind:
                 flag, root = blind[0]
                 raise ConfigError(

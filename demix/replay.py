@@ -12,8 +12,8 @@ from demix.config import ConfigError
 from demix.engine.attempt import failure
 from demix.engine.phase import Phase
 from demix.engine.row import Row
-from demix.engine.worker import Step
-from demix.stage import Context, Dropped, Failed, Item, Kept, Outcome
+from demix.engine.worker import Step, Worker, WorkerSpec
+from demix.stage import Dropped, Failed, Item, Kept, Outcome
 
 
 def replay(build: Build, item: str, stage: str, debugger: bool = False) -> int:
@@ -27,7 +27,7 @@ def replay(build: Build, item: str, stage: str, debugger: bool = False) -> int:
         known = ", ".join(step.stage.name for step in phase.steps)
         raise ConfigError(f"{stage!r} is no stage of the phase {phase.name}; its stages are {known}")
     prepared = _prepare(phase, row, step)
-    outcome = _run(step, prepared, build, debugger)
+    outcome = _run(phase, step, prepared, build, debugger)
     match outcome:
         case Kept(record):
             print(f"kept\n{record.model_dump_json(indent=2) if record else ''}")
@@ -59,14 +59,27 @@ def _prepare(phase: Phase, row: Row, step: Step) -> Item:
     return item
 
 
-def _run(step: Step, item: Item, build: Build, debugger: bool) -> Outcome:
-    step.stage.open(Context(build.store, step.fingerprint, build.settings.engine.threads, build.settings.engine.device))
+def _run(phase: Phase, step: Step, item: Item, build: Build, debugger: bool) -> Outcome:
+    engine = build.settings.engine
+    spec = WorkerSpec(
+        steps=(step,),
+        phase=phase.steps,
+        kinds=phase.kinds,
+        store=build.store.root,
+        threads=engine.threads,
+        device=engine.device,
+        weights=engine.weights,
+        fetch_weights=engine.fetch_weights,
+    )
+    worker = Worker(spec)
     try:
-        return step.stage.run([item])[0]
+        if not worker.restore_media(step, item):  # a finished build has purged them
+            return Failed("MediaLost", "a file that an earlier stage made is gone and could not be made again")
+        return worker.open(step).run([item])[0]
     except Exception as error:
         if debugger:
             traceback.print_exc()
             pdb.post_mortem(sys.exc_info()[2])
         return failure(error)
     finally:
-        step.stage.close()
+        worker.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -46,6 +47,16 @@ def atomic(path: Path) -> Iterator[Path]:
         sync_directory(path.parent)
     finally:
         aside.unlink(missing_ok=True)
+
+
+_ASIDE = re.compile(r"\.[0-9a-f]{32}\.tmp(\..+)?")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed writers left of `atomic` in a folder and below; to be called while nobody writes there."""
+    for place, _, names in os.walk(folder):
+        for name in filter(_ASIDE.fullmatch, names):
+            Path(place, name).unlink(missing_ok=True)
 
 
 class Store:

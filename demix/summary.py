@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from demix.build import Build
-from demix.engine.funnel import Funnel
+from demix.engine.funnel import Funnel, SumRuleError
 from demix.recipe import LimitSettings
 
 
@@ -47,16 +47,21 @@ def summarise(build: Build, *, annotated: bool = True) -> Summary:
             sources.add("", "kept", "")
         elif end.entry is not None:
             sources.add(end.entry.stage, end.state, end.entry.reason)
+    if sources.total != len(build.named):
+        raise SumRuleError(f"{len(build.named)} files were named, {sources.total} of them ended")
     if not annotated:
         return Summary(sources, sum(1 for _ in build.clip_rows()), None)
     phase = build.clip_phase()
+    listed = sum(1 for _ in build.clip_rows())
     clips, seconds = Funnel([step.stage.name for step in phase.steps]), 0.0
     for item in phase.ends():
-        if item.entry is None:
+        if item.state == "kept":
             clips.add("", "kept", "")
             seconds += float(item.item.clip.seconds)
-        else:
+        elif item.entry is not None:
             clips.add(item.entry.stage, item.state, item.entry.reason)
+    if clips.total != listed:
+        raise SumRuleError(f"{listed} clips are in the clip table, {clips.total} of them ended")
     return Summary(sources, clips.total, clips, seconds)
 
 

@@ -9,9 +9,10 @@ from rich.console import Console
 
 from demix.build import Build
 from demix.commands.common import open_build, print_funnels, save_settings
+from demix.config import ConfigError
+from demix.dataset.shard import ShardError
 from demix.finish import finish
 from demix.packing import pack as pack_shards
-from demix.preflight import check_places
 from demix.summary import summarise, verdict
 
 
@@ -22,47 +23,39 @@ def build(args: argparse.Namespace) -> int:
 
         return plan(args)
     made = open_build(args)
-    try:
+    with made.working():
         _index(made, args)
         made.annotate()
         return _pack(made, args.keep_work)
-    finally:
-        made.close()
 
 
 def index(args: argparse.Namespace) -> int:
     """The clip table."""
     made = open_build(args)
-    try:
+    with made.working():
         _index(made, args)
         summary = summarise(made, annotated=False)
         print_funnels(Console(), summary.funnels)
         print(f"{summary.clips} clips are in the clip table; go on with `demix annotate --output {args.output}`")
-        return 0 if summary.clips else 1
-    finally:
-        made.close()
+        return _say(verdict(summary, made.settings.limits))
 
 
 def annotate(args: argparse.Namespace) -> int:
     """Every clip through the stages."""
     made = open_build(args, saved=True)
-    try:
-        save_settings(made)
+    with made.working():
         made.annotate()
+        save_settings(made)
         summary = summarise(made)
         print_funnels(Console(), summary.funnels)
         return _say(verdict(summary, made.settings.limits))
-    finally:
-        made.close()
 
 
 def pack(args: argparse.Namespace) -> int:
     """Shards, manifests and report."""
     made = open_build(args, saved=True)
-    try:
+    with made.working():
         return _pack(made, args.keep_work)
-    finally:
-        made.close()
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -74,7 +67,6 @@ def replay(args: argparse.Namespace) -> int:
 
 
 def _index(made: Build, args: argparse.Namespace) -> None:
-    check_places(made)
     count = made.name_sources(args.sources, args.kind, args.limit)
     print(f"{count} source files named", file=sys.stderr)
     save_settings(made)
@@ -82,7 +74,10 @@ def _index(made: Build, args: argparse.Namespace) -> None:
 
 
 def _pack(made: Build, keep_work: bool) -> int:
-    shards = pack_shards(made)
+    try:
+        shards = pack_shards(made)
+    except ShardError as error:
+        raise ConfigError(str(error)) from error
     page = finish(made, shards, keep_work=keep_work)
     summary = summarise(made)
     print_funnels(Console(), summary.funnels)

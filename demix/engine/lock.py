@@ -1,4 +1,4 @@
-"""One driver at a time: two builds that write the same place would take each other's parts and prune each other's shards.
+"""One driver at a time: two builds in one place would take each other's parts and remove each other's shards.
 
 The lock is the kernel's (`flock`), so it goes with the process that held it, however that ended: a killed build never
 stands in the way of the next one.

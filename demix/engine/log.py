@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import time
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,14 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str, ensure_ascii=False)
 
 
+class _File(logging.FileHandler):
+    """Makes its folder at the first event: a command that only looks leaves no trace."""
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
 def configure(folder: Path | None, level: str = "INFO") -> None:
     """Sends this process's events to `folder/<host>-<pid>.jsonl`; warnings go to stderr as well. Repeatable."""
     root = logging.getLogger(_ROOT)
@@ -54,8 +63,7 @@ def configure(folder: Path | None, level: str = "INFO") -> None:
         handler.close()
     if folder is None:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = logging.FileHandler(folder / f"{socket.gethostname()}-{os.getpid()}.jsonl", encoding="utf-8", delay=True)
+    lines = _File(folder / f"{socket.gethostname()}-{os.getpid()}.jsonl", encoding="utf-8", delay=True)
     lines.setFormatter(JsonLines())
     root.addHandler(lines)
     warnings = logging.StreamHandler(sys.stderr)

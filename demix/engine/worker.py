@@ -119,9 +119,9 @@ class Worker:
             )
             return [Answer(killed, deaths[items[0].id], 0.0)]
         with self.claims.held(step.stage.name, [item.id for item in items]):
-            ready = [item for item in items if self._restore_media(step, item)]
+            ready = [item for item in items if self.restore_media(step, item)]
             try:
-                answered = run_batch(self._open(step), ready, max_attempts=self.spec.max_attempts) if ready else []
+                answered = run_batch(self.open(step), ready, max_attempts=self.spec.max_attempts) if ready else []
             except Overdue as error:
                 answered = self._give_up(step, ready, deaths, error)
         known = dict(zip((item.id for item in ready), answered, strict=True))
@@ -137,7 +137,9 @@ class Worker:
             answer = Answer(failure(error), 1, step.stage.timeout_seconds)
             if self.spec.may_exit:
                 self._log_failure(step, items[0], answer)
-                self._write(Entry.of(items[0].key, step.stage.name, step.fingerprint, answer.outcome, 1, answer.seconds))
+                self._write(
+                    Entry.of(items[0].key, step.stage.name, step.fingerprint, answer.outcome, 1, answer.seconds)
+                )
                 self._exit()
             self._opened.pop(step.stage.name, None)  # a thread hangs in it; whoever comes next gets a fresh one
             return [answer]
@@ -152,7 +154,7 @@ class Worker:
         self.log.error("worker_exits", extra=log.event(reason="a stage hangs"))
         os._exit(70)
 
-    def _restore_media(self, step: Step, item: Item) -> bool:
+    def restore_media(self, step: Step, item: Item) -> bool:
         """Makes again what an earlier stage made and a purge removed, if this stage is going to read it.
 
         False when that failed: the item cannot be run.
@@ -161,9 +163,9 @@ class Worker:
             if self.store.exists(key):
                 continue
             maker = next(maker for maker in self.spec.phase if key in _media(maker.stage, item))
-            if not self._restore_media(maker, item):
+            if not self.restore_media(maker, item):
                 return False
-            answer = run_batch(self._open(maker), [item], max_attempts=self.spec.max_attempts)[0]
+            answer = run_batch(self.open(maker), [item], max_attempts=self.spec.max_attempts)[0]
             if not isinstance(answer.outcome, Kept):
                 self._log_failure(maker, item, answer)
                 return False
@@ -179,7 +181,8 @@ class Worker:
             if maker.stage.adds in stage.needs:
                 yield from _media(maker.stage, item)
 
-    def _open(self, step: Step) -> Stage:
+    def open(self, step: Step) -> Stage:
+        """The step's stage, ready to run."""
         stage = self._opened.get(step.stage.name)
         if stage is None:
             started = time.perf_counter()

@@ -49,6 +49,18 @@ def local_copy(uri: str) -> Iterator[Path]:
         yield path
 
 
+def stamp_of(uri: str) -> str:
+    """Changes when the file at `uri` is replaced: its size and time. Empty for remote ones, where asking for every one
+    would take hours, and for a file that is not there."""
+    if is_remote(uri):
+        return ""
+    try:
+        status = local_path(uri).stat()
+    except OSError:
+        return ""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
 def _cache() -> Path:
     root = os.environ.get("DEMIX_CACHE") or os.path.join(tempfile.gettempdir(), f"demix-sources-{os.getuid()}")
     folder = Path(root)
