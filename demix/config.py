@@ -10,7 +10,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -94,9 +94,13 @@ def _explain(kind: type[Settings], problem: Any) -> str:
 
 
 def _keys_at(kind: type[Settings], path: Iterable[Any]) -> list[str]:
+    groups: Any = None
     for part in path:
         field = kind.model_fields.get(str(part))
-        inner = field.annotation if field else None
+        inner = field.annotation if field else groups
+        groups = get_args(inner)[1] if get_origin(inner) is dict else None  # a mapping: the next part is any name
+        if groups is not None:
+            continue
         if not (isinstance(inner, type) and issubclass(inner, Settings)):
             return []
         kind = inner
