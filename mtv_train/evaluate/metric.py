@@ -1,0 +1,45 @@
+"""What a metric is: it measures one video (the costly part, cached), and scores what was measured (pure arithmetic)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+
+from mtv_train.evaluate.video import Clip
+
+Arrays = Mapping[str, np.ndarray]
+"""What a metric keeps of a video: embeddings, times, distances."""
+
+
+class Unscorable(ValueError):
+    """This video has no value of this metric; the message says why. It is listed, and in no average."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One number of the table."""
+
+    key: str
+    title: str
+    better: Literal["higher", "lower"]
+    decimals: int = 2
+    of_set: bool = False
+    """A property of the whole set (FVD), with no value for a single video."""
+    needs_sound: bool = False
+    needs_text: bool = False
+
+
+class Metric(Protocol):
+    name: ClassVar[str]
+    revision: ClassVar[str]
+    """Raised when the same video and weights would be measured otherwise: part of the cache's key."""
+    columns: ClassVar[tuple[Column, ...]]
+
+    def measure(self, clip: Clip) -> Arrays:
+        """Raises `Unscorable`."""
+
+    def score(self, measured: Arrays) -> dict[str, float]:
+        """Values of the columns that single videos have, by their keys. Raises `Unscorable`."""
