@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Wav2Vec2Model
+
+SAMPLE_RATE = 16000
+"""Hz, of every waveform here."""
+STRIDE, FIELD = 320, 400
+"""Samples from one convolutional feature to the next, and that one feature sees (20 and 25 ms)."""
+VARIANCE_FLOOR = 1e-7
+"""Added to a waveform's variance before dividing by its root, as in wav2vec2's own feature extractor."""
 
 
 class AudioEncoder(nn.Module):
@@ -15,13 +24,30 @@ class AudioEncoder(nn.Module):
 
     def __init__(self, wav2vec: Wav2Vec2Model):
         super().__init__()
+        if wav2vec.config.do_stable_layer_norm or wav2vec.config.add_adapter:
+            raise ValueError("only wav2vec2 of the base kind (norm after each layer, no adapter) is known here")
         self.wav2vec = wav2vec.eval().requires_grad_(False)
 
     @classmethod
     def from_pretrained(cls, folder: str | os.PathLike[str]) -> AudioEncoder:
-        """From a folder of `facebook/wav2vec2-base-960h` in transformers' layout (safetensors)."""
-        raise NotImplementedError
+        """From a folder of `facebook/wav2vec2-base-960h` in transformers' layout (safetensors, config.json)."""
+        return cls(Wav2Vec2Model.from_pretrained(folder, use_safetensors=True))
 
+    @property
+    def layers(self) -> int:
+        """Hidden layers, 12 in the base model."""
+        return int(self.wav2vec.config.num_hidden_layers)
+
+    @property
+    def dim(self) -> int:
+        """Channels of a hidden layer, 768 in the base model."""
+        return int(self.wav2vec.config.hidden_size)
+
+    def train(self, mode: bool = True) -> AudioEncoder:
+        """Stays in evaluation mode: it is frozen, and its dropout and layer drop must not act."""
+        return super().train(False)
+
+    @torch.no_grad()
     def features(
         self,
         wave: Tensor,
@@ -34,12 +60,32 @@ class AudioEncoder(nn.Module):
     ) -> Tensor:
         """Hidden states 1..L at each video frame, (batch, frames, layers, channels), of `wave` (batch, samples).
 
-        `wave` mono float at 16 kHz. Frame i is at `start` + i / `fps` seconds of the wave. `normalise` brings each
-        wave to zero mean and unit variance, as the encoder was trained. `official_alignment` spreads the features
-        evenly from first to last frame as the release does, instead of by their true time stamps; `start` and `fps`
-        then play no part.
+        `wave` mono float at 16 kHz, at least 400 samples. Frame i is at `start` + i / `fps` seconds of the wave;
+        beyond the wave's ends its first or last feature stands. `normalise` brings each wave to zero mean and unit
+        variance, as the encoder was trained. `official_alignment` spreads the features evenly from first to last
+        frame as the release does, instead of by their true time stamps; `start` and `fps` then play no part.
         """
-        raise NotImplementedError
+        if wave.ndim != 2 or wave.shape[1] < FIELD:
+            raise ValueError(f"wave is {tuple(wave.shape)}, expected (batch, at least {FIELD} samples)")
+        if normalise:
+            wave = normalised(wave)
+        heard = self.wav2vec.feature_extractor(wave.to(self.wav2vec.dtype))  # (batch, channels, 50 a second)
+        if official_alignment:
+            heard = F.interpolate(heard, size=frames, mode="linear", align_corners=True)
+        else:
+            heard = sampled(heard, feature_positions(frames, fps, start))
+        return torch.stack(self._encoded(heard.transpose(1, 2)), 2)
+
+    def _encoded(self, heard: Tensor) -> list[Tensor]:
+        """Output of each encoder layer on `heard` (batch, time, convolution channels)."""
+        hidden, _ = self.wav2vec.feature_projection(heard)
+        encoder = self.wav2vec.encoder
+        hidden = encoder.layer_norm(hidden + encoder.pos_conv_embed(hidden))
+        states = []
+        for layer in encoder.layers:
+            hidden = layer(hidden)
+            states.append(hidden)
+        return states
 
     @staticmethod
     def windows(features: Tensor, radius: int = 2, first: int = 0, frames: int | None = None) -> Tensor:
@@ -53,3 +99,41 @@ class AudioEncoder(nn.Module):
         centres = torch.arange(first, first + frames, device=features.device)
         offsets = torch.arange(-radius, radius + 1, device=features.device)
         return features[:, (centres[:, None] + offsets).clamp(0, given - 1)]
+
+
+def normalised(wave: Tensor) -> Tensor:
+    """Each wave (batch, samples) at zero mean and unit variance; silence stays silence."""
+    mean = wave.mean(1, keepdim=True)
+    return (wave - mean) / (wave.var(1, keepdim=True, correction=0) + VARIANCE_FLOOR).sqrt()
+
+
+def feature_positions(frames: int, fps: float, start: float = 0.0) -> Tensor:
+    """Where each frame lies among the convolutional features, float64 (frames,): feature j sees the 400 samples from
+    sample 320 j on, so its time is that of their middle."""
+    samples = (start + torch.arange(frames, dtype=torch.float64) / fps) * SAMPLE_RATE
+    # The rounding keeps a frame that falls on a feature on it.
+    return ((samples - (FIELD - 1) / 2) / STRIDE).round(decimals=9)
+
+
+def sampled(features: Tensor, positions: Tensor) -> Tensor:
+    """`features` (batch, channels, time) at fractional `positions` (frames,), linearly, held beyond the ends."""
+    positions = positions.clamp(0, features.shape[2] - 1)
+    below = positions.floor().long()
+    share = (positions - below).to(device=features.device, dtype=features.dtype)
+    below = below.to(features.device)
+    above = (below + 1).clamp(max=features.shape[2] - 1)
+    return torch.lerp(features[:, :, below], features[:, :, above], share)
+
+
+def official_lengths(samples: int, fps: float, clip_frames: int | None = None) -> tuple[int, int]:
+    """(samples that are encoded, frames) for a track of `samples` in the release.
+
+    Frames are rounded up; for long videos of clips of `clip_frames` (49) the normalised wave is padded with zeros, by
+    whole samples a frame, to 1 + 48 n frames.
+    """
+    frames = math.ceil(samples / SAMPLE_RATE * fps)
+    if clip_frames is None:
+        return samples, frames
+    step = clip_frames - 1
+    missing = step - (frames - 1) % step if (frames - 1) % step else 0
+    return samples + int(missing * (SAMPLE_RATE // fps)), frames + missing
