@@ -29,7 +29,7 @@ ENTRIES: tuple[Weights, ...] = (
         licence="none stated",
         forbids="passing the weights on: nobody granted it. Trained on DnR v2.",
         files=(_checkpoint(1, "dbb4db154df7e45a5cb72d1659c48937e757f6d6b0eef8ca4199e6e38f8d8f37"),),
-        convert="demix.models.demixing.cdx23_convert:convert",
+        convert="demix.models.demixing.cdx23_checkpoint:convert",
     ),
     Weights(
         name="cdx23_ensemble",
@@ -42,7 +42,7 @@ ENTRIES: tuple[Weights, ...] = (
             _checkpoint(2, "a778de4a72b90482a578bfb6ea6bf41462785d9136c11802c67a864a40f29434"),
             _checkpoint(3, "e41a54684d3cd6794ee2bb59183ffeb11a9a3d42db873a6a08a9829ac3ef4cfe"),
         ),
-        convert="demix.models.demixing.cdx23_convert:convert",
+        convert="demix.models.demixing.cdx23_checkpoint:convert",
     ),
     Weights(
         name="bandit_plus",
