@@ -96,8 +96,7 @@ def _explain(kind: type[Settings], problem: Any) -> str:
 def _keys_at(kind: type[Settings], path: Iterable[Any]) -> list[str]:
     groups: Any = None
     for part in path:
-        field = kind.model_fields.get(str(part))
-        inner = field.annotation if field else groups
+        inner = groups or getattr(kind.model_fields.get(str(part)), "annotation", None)
         groups = get_args(inner)[1] if get_origin(inner) is dict else None  # a mapping: the next part is any name
         if groups is not None:
             continue

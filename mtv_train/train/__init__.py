@@ -1,0 +1,1 @@
+"""The training loop: what happens to a batch, in what course of stages, and what is kept of it."""
