@@ -27,7 +27,7 @@ from demix.weights.registry import WeightsBroken
 SOURCES = ("music", "effects", "speech")
 """What the release's output channels are, by index; the names in the file do not count."""
 
-_SCALAR = np.float64(0).__reduce__()[0]  # type: ignore[index]
+_SCALAR = np.float64(0).__reduce__()[0]
 ALLOWED: list[Any] = [
     HTDemucs,
     Fraction,

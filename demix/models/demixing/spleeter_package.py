@@ -85,7 +85,8 @@ class Service:
         self.settings = settings
         environment = {**os.environ, "MODEL_PATH": str(models), "TF_CPP_MIN_LOG_LEVEL": "3"}
         self.process = subprocess.Popen(
-            [settings.python, str(SERVICE)],
+            # Isolated: the folder of the script, which holds a `spleeter.py` of ours, is not searched.
+            [settings.python, "-I", str(SERVICE)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

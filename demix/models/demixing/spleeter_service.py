@@ -1,6 +1,6 @@
 """Runs under the interpreter of the Spleeter environment, which has no demix: separates waves that come by stdin.
 
-    python spleeter_service.py          MODEL_PATH names the folder that holds `2stems`
+    python -I spleeter_service.py       MODEL_PATH names the folder that holds `2stems`
 
 A message is a count of samples (8 bytes, little-endian), then float32 (samples, 2). The answer is the same count and
 the vocals, then the accompaniment, in the same form; or -1, a count of bytes, and an error in UTF-8. At the start one
@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 import struct
 import sys
-from typing import IO, Callable, List
+from collections.abc import Callable
+from typing import IO
 
 
 def main() -> None:
@@ -34,13 +35,13 @@ def main() -> None:
             _fail(answers, error)
 
 
-def _open() -> Callable[[bytes, int], List[bytes]]:  # noqa: UP006  (Python 3.8 there)
+def _open() -> Callable[[bytes, int], list[bytes]]:
     import numpy
     from spleeter.separator import Separator  # type: ignore[import-not-found]
 
     separator = Separator("spleeter:2stems", multiprocess=False)
 
-    def separate(content: bytes, samples: int) -> List[bytes]:  # noqa: UP006
+    def separate(content: bytes, samples: int) -> list[bytes]:
         stems = separator.separate(numpy.frombuffer(content, "<f4").reshape(samples, 2))
         return [numpy.ascontiguousarray(stems[name], "<f4").tobytes() for name in ("vocals", "accompaniment")]
 
