@@ -17,14 +17,30 @@ from demix.models.base import credit, weights_of
 from demix.stage import Resources
 
 MODELS: dict[str, dict[str, str]] = {
-    "shots": {"adaptive": "demix.models.shots.adaptive:AdaptiveShots"},
+    "shots": {
+        "adaptive": "demix.models.shots.adaptive:AdaptiveShots",
+        "transnetv2": "demix.models.shots.transnetv2:TransNetShots",
+    },
     "audio_quality": {"signal": "demix.models.audio_quality.signal:SignalQuality"},
-    "demix_three": {"lite": "demix.models.demixing.lite_three:LiteThree"},
-    "demix_two": {"lite": "demix.models.demixing.lite_two:LiteTwo"},
+    "demix_three": {
+        "lite": "demix.models.demixing.lite_three:LiteThree",
+        "cdx23": "demix.models.demixing.cdx23:Cdx23",
+        "bandit_plus": "demix.models.demixing.bandit_plus:BanditPlusDemixer",
+    },
+    "demix_two": {
+        "lite": "demix.models.demixing.lite_two:LiteTwo",
+        "spleeter": "demix.models.demixing.spleeter:Spleeter",
+        "spleeter_package": "demix.models.demixing.spleeter_package:SpleeterPackage",
+    },
     "persons": {"mtcnn": "demix.models.persons.mtcnn:MtcnnPersons"},
     "faces": {"mtcnn": "demix.models.faces.mtcnn:MtcnnFaces"},
     "diarization": {"lite": "demix.models.diarization.lite:LiteDiarizer"},
-    "active_speaker": {"mouth_flow": "demix.models.active_speaker.mouth_flow:MouthFlow"},
+    "active_speaker": {
+        "mouth_flow": "demix.models.active_speaker.mouth_flow:MouthFlow",
+        "lr_asd": "demix.models.active_speaker.networks:LrAsd",
+        "light_asd": "demix.models.active_speaker.networks:LightAsd",
+        "talknet": "demix.models.active_speaker.networks:TalkNetAsd",
+    },
     "captioning": {"facts": "demix.models.captioning.facts:FactsCaptioner"},
 }
 """role -> model name -> where its class is."""
@@ -67,9 +83,10 @@ class Choice:
         """The model as records name it."""
         return credit(self.kind, self.settings)
 
-    def make(self, device: str = "auto") -> Any:
-        """The model, loaded. Raises `WeightsMissing` with the command that brings its weights."""
-        return self.kind() if self.settings is None else self.kind(self.settings, device)
+    def make(self, device: str = "auto", **place: Any) -> Any:
+        """The model, loaded; `place` is what its role says that a model is constructed with. Raises `WeightsMissing`
+        with the command that brings its weights."""
+        return self.kind(**place) if self.settings is None else self.kind(self.settings, device, **place)
 
 
 def choose(role: str, name: str, settings: Settings) -> Choice:

@@ -11,10 +11,10 @@ from pydantic import Field
 from demix.config import Settings
 from demix.media.audio import mono, read_wave
 from demix.media.frames import iter_frames
-from demix.models import model_class
-from demix.models.base import credit
+from demix.models import choose, revisions
+from demix.models.active_speaker.settings import NetworkSettings, averaged
 from demix.records import ActiveSpeaker, ClipMedia, Demixing, Diarization, FaceTrack, Persons, TrackActivity, Turn
-from demix.stage import Context, Item, Kept, Outcome, Stage
+from demix.stage import Context, Item, Kept, Outcome, Resources, Stage
 
 SILENT = -1.0
 """Highest score of a face while nobody is heard to speak."""
@@ -22,7 +22,10 @@ SILENT = -1.0
 
 class ActiveSpeakerSettings(Settings):
     model: str = "mouth_flow"
-    """Model that judges the mouths."""
+    """Model that judges the mouths: `mouth_flow` needs no weights, `lr_asd`, `light_asd`, `talknet` (the paper's) do."""
+    lr_asd: NetworkSettings = NetworkSettings()
+    light_asd: NetworkSettings = NetworkSettings()
+    talknet: NetworkSettings = averaged()
     smallest_face: float = Field(32.0, ge=0)
     """Pixels of the clip's picture: a track whose median longer side is below this is undecidable."""
     max_faces: int = Field(8, ge=1)
@@ -43,10 +46,17 @@ class ActiveSpeakerStage(Stage):
 
     def __init__(self, settings: ActiveSpeakerSettings):
         super().__init__(settings)
+        self.choice = choose("active_speaker", settings.model, settings)
+
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]
+        return self.choice.resources
 
     def revision(self) -> str:
-        kind = model_class("active_speaker", self.settings.model)
-        return f"{kind.name}@{kind.revision}"
+        return revisions(self.choice)
+
+    def weights(self) -> tuple[str, ...]:
+        return self.choice.weights
 
     def open(self, context: Context) -> None:
         super().open(context)
@@ -54,7 +64,8 @@ class ActiveSpeakerStage(Stage):
         from demix.models.active_speaker.crops import crop_tracks
 
         self.crop_tracks = crop_tracks
-        self.model = model_class("active_speaker", self.settings.model)(threads=context.threads)
+        self.model = self.choice.make(context.device, threads=context.threads)
+        self.credit = self.choice.credit()
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         return [Kept(self._active(item)) for item in items]
@@ -69,7 +80,7 @@ class ActiveSpeakerStage(Stage):
         if self.settings.exclusive:
             scores = yielding(scores, tracks, voices)
         return ActiveSpeaker(
-            **credit(self.model).model_dump(),
+            **self.credit.model_dump(),
             tracks=tuple(
                 TrackActivity(
                     track=index,

@@ -8,7 +8,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from demix.media.audio import rms_db
+from demix.models.active_speaker.timing import sounding
 
 SCALE = 0.5
 """Crops are halved before the flow: pixels of compressed film carry no more."""
@@ -54,20 +54,14 @@ class MouthFlow:
         None when less than `least_seconds` of sound falls on the track, or the upper face moves more than
         `most_motion` on average. `faces` uint8 (frames, 224, 224) at `fps`; `wave` float32 (samples,), their sound.
         """
-        sounding = _sounding(wave, sample_rate, fps, len(faces), self.silence_db)
-        if sounding.sum() < max(self.least_seconds * fps, 1) or len(faces) < 2:
+        heard = sounding(wave, sample_rate, fps, len(faces), self.silence_db)
+        if heard.sum() < max(self.least_seconds * fps, 1) or len(faces) < 2:
             return None
         motion = _motion(faces) * fps / 25
-        if motion[sounding, 1].mean() > self.most_motion:
+        if motion[heard, 1].mean() > self.most_motion:
             return None
-        mouth, upper = _around(motion, sounding, round(self.window_seconds * fps)).T
+        mouth, upper = _around(motion, heard, round(self.window_seconds * fps)).T
         return (np.log((mouth + self.floor) / (upper + self.floor)) - self.threshold).astype(np.float32)
-
-
-def _sounding(wave: np.ndarray, sample_rate: int, fps: float, frames: int, silence_db: float) -> np.ndarray:
-    """Which frames have sound, boolean (frames,)."""
-    edges = [round(index * sample_rate / fps) for index in range(frames + 1)]
-    return np.array([rms_db(wave[a:b]) > silence_db for a, b in pairwise(edges)])
 
 
 def _motion(faces: np.ndarray) -> np.ndarray:
