@@ -112,8 +112,6 @@ class DiffusionSettings(Settings):
     """How often which frames are kept clean."""
     drops: DropSettings = DropSettings()
     """How often which conditions are left out."""
-    fixed_draws: int = Field(default=0, ge=0)
-    """Above 0: sample k draws what sample k mod fixed_draws draws, to see whether a model can overfit."""
 
 
 class OptimSettings(Settings):

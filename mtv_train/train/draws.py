@@ -45,11 +45,10 @@ def draw(
     `seed` is the stage's, `shape` a sample's latents (frames, channels, height, width), `batch` the global batch's
     size, which stratified timesteps depend on. Which rank asks, and with which other samples, makes no difference.
     """
-    numbers = [k % settings.fixed_draws if settings.fixed_draws else k for k in ks]
-    noise = [torch.randn(shape, generator=generator(seed, k, "noise")) for k in numbers]
-    clean = [draw_clean_frames(generator(seed, k, "clean_frames"), shape[0], settings.clean_frames) for k in numbers]
-    drops = tuple(draw_drops(generator(seed, k, "drops"), settings.drops) for k in numbers)
-    chosen = [draw_timestep(seed, k, settings, batch, timesteps) for k in numbers]
+    noise = [torch.randn(shape, generator=generator(seed, k, "noise")) for k in ks]
+    clean = [draw_clean_frames(generator(seed, k, "clean_frames"), shape[0], settings.clean_frames) for k in ks]
+    drops = tuple(draw_drops(generator(seed, k, "drops"), settings.drops) for k in ks)
+    chosen = [draw_timestep(seed, k, settings, batch, timesteps) for k in ks]
     return Draws(torch.tensor(chosen), torch.stack(noise), torch.stack(clean), drops)
 
 

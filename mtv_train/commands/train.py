@@ -1,0 +1,28 @@
+"""`mtv_train train`."""
+
+from __future__ import annotations
+
+import argparse
+
+from torch.distributed.elastic.multiprocessing.errors import record
+
+from mtv_train.config import TrainSettings
+from mtv_train.recipes import load
+
+
+def settings_of(args: argparse.Namespace) -> TrainSettings:
+    """The settings that a command line asks for."""
+    data = [f"data.dataset={args.data}"] if args.data else []
+    return load(args.recipe, args.config, [*args.set, *data])
+
+
+@record  # so that torchrun shows which rank failed first, and why
+def train(args: argparse.Namespace) -> int:
+    """Trains, or goes on with a run."""
+    from mtv_train.train.session import Options
+    from mtv_train.train.session import train as run_training
+
+    options = Options(args.device, args.accept_changes, args.skip_empty_stages, args.stop_after)
+    position = run_training(settings_of(args), args.run, options)
+    print(f"{args.run}: {position.step} steps, {position.total_samples} samples, stage {position.stage}")
+    return 0

@@ -1,0 +1,200 @@
+"""The loop: stages, steps, and what happens between them. The same on one CPU process and on a cluster."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from demix.config import ConfigError
+from mtv_train.config import StageSettings, TrainSettings
+from mtv_train.data.batch import BadSample, Batch
+from mtv_train.data.order import StageMix
+from mtv_train.distributed.ema import Ema
+from mtv_train.distributed.fsdp import sync_gradients
+from mtv_train.distributed.world import World
+from mtv_train.train import identity, optim
+from mtv_train.train.checkpoint import Checkpoints, committed, read_state
+from mtv_train.train.journal import Journal
+from mtv_train.train.state import Position, remaining
+from mtv_train.train.step import LossStep
+
+log = logging.getLogger("mtv_train")
+
+
+class Loading(Protocol):
+    """What the loop needs of a loader (`mtv_train.data.loader.Loader`)."""
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the samples come from."""
+
+    mixes: dict[str, StageMix]
+    """The stages that are trained, in order."""
+    fingerprint: str
+    """The dataset's."""
+    loader: Callable[[StageMix, int, Callable[[BadSample], None]], Loading]
+    """A loader of a stage from a sample number on, told whom to call about bad samples."""
+
+
+@dataclass
+class Trainer:
+    """One rank's part of a run. `model` is sharded already."""
+
+    settings: TrainSettings
+    run: Path
+    world: World
+    model: nn.Module
+    step: LossStep
+    inputs: Inputs
+    journal: Journal
+    validate: Callable[[str], None] | None = None
+    """Samples videos, on all ranks; it gets a name for the files."""
+    accept_changes: bool = False
+    stop_after: int = 0
+    """Save and end after so many steps of this call; 0: only when all stages are done."""
+    position: Position = field(default_factory=Position)
+
+    def __post_init__(self) -> None:
+        _check_batch(self.settings, self.world)
+        settings = self.settings
+        self.stages: dict[str, StageSettings] = {name: settings.stages[name] for name in self.inputs.mixes}
+        self.total_steps = sum(stage.steps for stage in self.stages.values())
+        self.optimizer = optim.make_optimizer(self.model, settings.optim)
+        self.ema = Ema(self.model, settings.optim.ema) if settings.optim.ema else None
+        self.checkpoints = Checkpoints(self.run, self.world, settings.checkpoint)
+        self._trained = optim.trained_parameters(self.model)
+        self._done_here = 0
+        self._saved = -1
+
+    def resume(self) -> None:
+        """Go on from the newest committed checkpoint, if there is one.
+
+        Raises `ConfigError` if it was written under other settings or on other data, unless that is accepted.
+        """
+        steps = self.world.share(committed(self.run))
+        if not steps:
+            return
+        saved = read_state(self.run, steps[-1])
+        for change in identity.check(saved, self.settings, self.inputs.fingerprint, self.accept_changes):
+            log.warning("accepted: %s", change)
+        self.position = Position.from_json(saved["position"])
+        if self.position.stage not in self.stages:
+            raise ConfigError(
+                f"{self.run} stands in stage {self.position.stage}, which is not trained now "
+                f"(stages: {', '.join(self.stages)}); put it back or give another --run"
+            )
+        self.checkpoints.load(steps[-1], self.model, self.optimizer, self.ema)
+        self._saved = steps[-1]
+        log.info(
+            "resumed at step %d, stage %s, sample %d",
+            self.position.step,
+            self.position.stage,
+            self.position.samples_seen,
+        )
+
+    def fit(self) -> Position:
+        """Train what is left of all stages; where the run stands afterwards."""
+        self.model.train()
+        self.journal.begin(self.position)
+        for name in remaining(self.position, self.stages):
+            self._stage(name)
+            if self._stopping:
+                break
+        self.checkpoints.close()
+        self.journal.close()
+        return self.position
+
+    @property
+    def _stopping(self) -> bool:
+        return bool(self.stop_after and self._done_here >= self.stop_after) or self.journal.stop_asked
+
+    def _stage(self, name: str) -> None:
+        stage = self.stages[name]
+        if self.position.stage != name:
+            self.position = self.position.entered(name, stage.reset_optimizer)
+            if stage.reset_optimizer:
+                optim.drop_state(self.optimizer)
+            log.info("stage %s: %d steps from %s", name, stage.steps, dict(self.inputs.mixes[name].weights))
+        loader = self.inputs.loader(self.inputs.mixes[name], self.position.samples_seen, self.journal.bad_sample)
+        try:
+            batches = iter(loader)
+            while self.position.stage_step < stage.steps and not self._stopping:
+                began = time.monotonic()
+                batch = next(batches)
+                self.journal.meter.waited += time.monotonic() - began
+                self._train(batch)
+                self._after_step(stage)
+        finally:
+            loader.close()
+        self._save()
+
+    def _train(self, batch: Batch) -> None:
+        """One optimizer step."""
+        settings, parallel = self.settings.optim, self.settings.parallel
+        rate = optim.learning_rate(settings, self.position.step, self.position.optimizer_step, self.total_steps)
+        optim.set_learning_rate(self.optimizer, rate)
+        parts = batch.split(len(batch) // parallel.micro_batch)
+        for number, part in enumerate(parts):
+            last = number == len(parts) - 1
+            sync_gradients(self.model, last or not parallel.defer_reduce, last)
+            losses = self.step(part)
+            # Gradients are summed over micro-batches and ranks, so every sample weighs 1 / batch wherever it is.
+            (losses.sum() / settings.batch).backward()
+            self.journal.trained_on(part, losses)
+        norm = optim.clip_gradients(self._trained, settings.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update()
+        self.journal.stepped(norm, rate)
+        self.position = self.position.trained(settings.batch)
+        self._done_here += 1
+
+    def _after_step(self, stage: StageSettings) -> None:
+        step = self.position.step
+        at_end = self.position.stage_step >= stage.steps
+        save = step % self.settings.checkpoint.every == 0
+        if step % self.settings.log.every == 0 or save or at_end or self._stopping:
+            # Before every save, so that numbers that are none are found and not saved.
+            self.journal.report(self.position, stage.steps, self.total_steps)
+        if save:
+            self._save()
+        every = self.settings.validation.every
+        if self.validate is not None and every and (step % every == 0 or step == self.total_steps):
+            with self.ema.applied() if self.ema is not None else torch.no_grad():
+                self.validate(f"step_{step:08d}")
+            self.journal.paused()
+        self.journal.profile(step)
+
+    def _save(self) -> None:
+        if self._saved == self.position.step:
+            return
+        state: dict[str, Any] = {
+            **identity.describe(self.settings, self.inputs.fingerprint, self.world.size),
+            "position": self.position.to_json(),
+        }
+        self.checkpoints.save(self.position.step, self.model, self.optimizer, self.ema, state)
+        self._saved = self.position.step
+
+
+def _check_batch(settings: TrainSettings, world: World) -> None:
+    batch, micro = settings.optim.batch, settings.parallel.micro_batch
+    if batch % world.size:
+        raise ConfigError(f"optim.batch={batch} cannot be dealt evenly to {world.size} ranks")
+    if (batch // world.size) % micro:
+        raise ConfigError(
+            f"parallel.micro_batch={micro} does not divide a rank's {batch // world.size} samples a step "
+            f"(optim.batch={batch}, {world.size} ranks)"
+        )

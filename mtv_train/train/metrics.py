@@ -1,0 +1,118 @@
+"""What a run measures of itself between two log lines, and the line."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mtv_train.config import LogSettings
+from mtv_train.distributed.world import World
+
+PEAK_TFLOPS = {"A100": 312.0, "A800": 312.0, "H100": 989.0, "H800": 989.0, "H200": 989.0, "H20": 148.0, "B200": 2250.0}
+"""Dense bf16 of GPUs by a part of their name (makers' data sheets), longest match first."""
+
+
+class NotFinite(RuntimeError):
+    """The loss or the gradient's norm became infinite or no number; the message says since when."""
+
+
+def peak_tflops(settings: LogSettings, device: torch.device) -> float:
+    """What a device can do, 0 where that is not known (CPUs)."""
+    if settings.peak_tflops or device.type != "cuda":
+        return settings.peak_tflops
+    name = torch.cuda.get_device_name(device)
+    return next((PEAK_TFLOPS[part] for part in sorted(PEAK_TFLOPS, key=len, reverse=True) if part in name), 0.0)
+
+
+@dataclass
+class Meter:
+    """What a rank gathers between two log lines. Losses stay on the device until then."""
+
+    losses: list[tuple[tuple[str, ...], Tensor]] = field(default_factory=list)
+    norms: list[Tensor] = field(default_factory=list)
+    waited: float = 0.0
+    bad: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    def add(self, subsets: Sequence[str], losses: Tensor) -> None:
+        """A micro-batch."""
+        self.losses.append((tuple(subsets), losses.detach()))
+
+    def gathered(self, world: World) -> dict[str, Any]:
+        """All ranks' numbers since the meter began, the same on every rank."""
+        sums: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
+        for subsets, losses in self.losses:
+            for subset, loss in zip(subsets, losses.tolist(), strict=True):
+                sums[subset][0] += loss
+                sums[subset][1] += 1
+        seconds = time.monotonic() - self.began
+        mine = {"sums": dict(sums), "waited": self.waited, "bad": self.bad, "memory": memory_gib(world.device)}
+        ranks = world.gather(mine)
+        totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
+        for rank in ranks:
+            for subset, (total, count) in rank["sums"].items():
+                totals[subset][0] += total
+                totals[subset][1] += count
+        samples = sum(int(count) for _, count in totals.values())
+        norms = [float(norm) for norm in self.norms]
+        return {
+            "loss": sum(total for total, _ in totals.values()) / max(1, samples),
+            "losses": {subset: total / count for subset, (total, count) in sorted(totals.items())},
+            "grad_norm": sum(norms) / max(1, len(norms)),
+            "seconds_per_step": seconds / max(1, len(norms)),
+            "samples_per_second": samples / seconds,
+            "data_wait": max(rank["waited"] for rank in ranks) / seconds,
+            "memory_gib": max(rank["memory"] for rank in ranks),
+            "bad_samples": sum(rank["bad"] for rank in ranks),
+        }
+
+
+def refuse_not_finite(numbers: Mapping[str, Any], first: int, last: int) -> None:
+    """Raises `NotFinite` where the numbers of steps `first` to `last` are not."""
+    if not (math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"])):
+        raise NotFinite(
+            f"loss {numbers['loss']}, gradient norm {numbers['grad_norm']} in steps {first} to {last} (by subset: "
+            f"{numbers['losses']}); the last checkpoint is from before it: lower optim.lr or optim.clip and resume"
+        )
+
+
+def memory_gib(device: torch.device) -> float:
+    """Most memory in use so far: of the GPU, or of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)
+
+
+def flat_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested numbers as "a/b": value, TensorBoard's way."""
+    leaves: dict[str, Any] = {}
+    for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            leaves.update({f"{name}/{key}": inner for key, inner in value.items()})
+        else:
+            leaves[name] = value
+    return leaves
+
+
+def line(numbers: Mapping[str, Any]) -> str:
+    """The log line."""
+    losses = " ".join(f"{subset} {loss:.4f}" for subset, loss in numbers["losses"].items())
+    mfu = f" mfu {numbers['mfu']:.1%}" if numbers.get("mfu") else ""
+    return (
+        f"step {numbers['step']}/{numbers['steps']}"
+        f" [{numbers['stage']} {numbers['stage_step']}/{numbers['stage_steps']}]"
+        f" loss {numbers['loss']:.4f} ({losses}) grad {numbers['grad_norm']:.3g} lr {numbers['lr']:.2e}"
+        f" | {numbers['seconds_per_step']:.2f} s/step {numbers['samples_per_second']:.2f} samples/s"
+        f" {numbers['tflops']:.3g} TFLOP/s{mfu} data {numbers['data_wait']:.0%} memory {numbers['memory_gib']:.1f} GiB"
+        f" | {numbers['total_samples']} samples, {numbers['bad_samples']} bad"
+    )

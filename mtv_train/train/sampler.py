@@ -1,0 +1,56 @@
+"""A plain sampling loop for validation: deterministic DDIM, from the model's own schedule."""
+
+from __future__ import annotations
+
+import torch
+from diffusers import CogVideoXDDIMScheduler
+from torch import Tensor, nn
+
+from mtv_train.diffusion.schedule import Schedule
+from mtv_train.train.step import Conditions
+
+
+def make_scheduler(schedule: Schedule, prediction: str) -> CogVideoXDDIMScheduler:
+    """diffusers' scheduler with this schedule's numbers."""
+    return CogVideoXDDIMScheduler(
+        num_train_timesteps=schedule.steps,
+        beta_start=schedule.beta_start,
+        beta_end=schedule.beta_end,
+        beta_schedule="scaled_linear",
+        snr_shift_scale=schedule.snr_shift,
+        rescale_betas_zero_snr=schedule.zero_terminal_snr,
+        prediction_type="v_prediction" if prediction == "v" else "epsilon",
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )
+
+
+@torch.no_grad()
+def sample(
+    model: nn.Module,
+    conditions: Conditions,
+    noise: Tensor,
+    schedule: Schedule,
+    prediction: str = "v",
+    steps: int = 50,
+    guidance: float = 3.5,
+) -> Tensor:
+    """Latents denoised from `noise` (batch, frames, channels, height, width), float32, still scaled.
+
+    Every call of `model` is made on every rank, since a sharded model's forward pass is a common effort: all ranks
+    must ask for the same number of steps and the same guidance.
+    """
+    scheduler = make_scheduler(schedule, prediction)
+    scheduler.set_timesteps(steps, device=noise.device)
+    clean = torch.zeros(noise.shape[:2], dtype=torch.bool, device=noise.device)
+    nothing = Conditions(torch.zeros_like(conditions.text), conditions.audio.unconditional())
+    latents = noise
+    for time in scheduler.timesteps:
+        timestep = time.expand(noise.shape[0]).long()
+        told = model(latents, conditions.text, timestep, conditions.audio, clean).float()
+        if guidance > 1:
+            untold = model(latents, nothing.text, timestep, nothing.audio, clean).float()
+            told = untold + guidance * (told - untold)
+        latents = scheduler.step(told, int(time), latents, return_dict=False)[0]
+    return latents

@@ -1,0 +1,188 @@
+"""A run put together: recipe, dataset, run folder and ranks become a trainer."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from demix.config import ConfigError
+from demix.store import atomic
+from mtv_train.config import TrainSettings
+from mtv_train.data.batch import BadSample
+from mtv_train.data.cached import Caches
+from mtv_train.data.encoders import Encoders
+from mtv_train.data.errors import DatasetError
+from mtv_train.data.index import DatasetIndex
+from mtv_train.data.loader import Loader
+from mtv_train.data.order import StageMix
+from mtv_train.distributed.failure import configure_log, reported
+from mtv_train.distributed.fsdp import PRECISIONS, parallelize
+from mtv_train.distributed.mesh import make_mesh
+from mtv_train.distributed.world import World, join
+from mtv_train.model.flops import count_flops
+from mtv_train.train import components
+from mtv_train.train.journal import Journal
+from mtv_train.train.loop import Inputs, Trainer
+from mtv_train.train.stages import mixes
+from mtv_train.train.state import Position
+from mtv_train.train.step import LossStep
+from mtv_train.train.validate import Validation
+
+SETTINGS = "settings.json"
+
+log = logging.getLogger("mtv_train")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asks of one call, besides the settings."""
+
+    device: str = "auto"
+    accept_changes: bool = False
+    skip_empty_stages: bool = False
+    stop_after: int = 0
+
+
+def train(
+    settings: TrainSettings,
+    run: Path,
+    options: Options,
+    on_report: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Position:
+    """Join the ranks, build everything, go on where the run stands, train; where it stands afterwards."""
+    world = join(options.device, settings.parallel.timeout_minutes)
+    run.mkdir(parents=True, exist_ok=True)
+    configure_log(run, world)
+    trainer: Trainer | None = None
+
+    def where() -> str:
+        if trainer is None:
+            return "start"
+        return f"step {trainer.position.step + 1} (stage {trainer.position.stage or 'none yet'})"
+
+    with reported(run, world, where):
+        trainer = make_trainer(settings, run, world, options, on_report)
+        trainer.resume()
+        if world.first:
+            with atomic(run / SETTINGS) as path:
+                path.write_text(json.dumps(settings.model_dump(mode="json"), indent=2), encoding="utf-8")
+        position = trainer.fit()
+    world.leave()
+    return position
+
+
+def make_trainer(
+    settings: TrainSettings,
+    run: Path,
+    world: World,
+    options: Options,
+    on_report: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Trainer:
+    """Everything of a run on this rank, at its beginning."""
+    mesh = make_mesh(world, settings.parallel.replicate)
+    inputs, index = make_inputs(settings, world, options.skip_empty_stages)
+    precision = PRECISIONS[settings.parallel.precision]
+    model = components.make_transformer(settings.model, settings.seed, precision, world.device)
+    model = parallelize(model, mesh, settings.parallel)
+    encoders, vae = make_encoders(settings, world.device)
+    step = LossStep(model, encoders, settings, world.device)
+    validate = None
+    if settings.validation.every:
+        validation = make_validation(settings, world, index, encoders)
+        vae = vae or components.make_vae(settings.model, settings.seed, precision).to(world.device)
+
+        def validate(name: str) -> None:
+            for path in validation.run(step, model, vae, run / "validation", name):
+                log.info("validation: %s", path)
+
+    frames, _, height, width = settings.latent_shape
+    flops = count_flops(
+        settings.model.backbone.config,
+        settings.model.mtv,
+        frames=frames,
+        height=height,
+        width=width,
+        trainable=settings.model.train_backbone,
+    )
+    journal = Journal(settings, run, world, flops.forward + flops.backward, on_report)
+    return Trainer(
+        settings,
+        run,
+        world,
+        model,
+        step,
+        inputs,
+        journal,
+        validate,
+        accept_changes=options.accept_changes,
+        stop_after=options.stop_after,
+    )
+
+
+def make_inputs(settings: TrainSettings, world: World, skip_empty: bool) -> tuple[Inputs, DatasetIndex]:
+    """The dataset's windows, the stages' mixtures of them, and how a loader is opened."""
+    index = open_index(settings, "train", world)
+    counts = {subset: index.count(subset) for subset in index.subsets}
+    stages, notices = mixes(settings.stages, index, counts, skip_empty)
+    for notice in notices:
+        log.warning("%s", notice)
+    caches = open_caches(settings)
+
+    def loader(mix: StageMix, samples_seen: int, on_bad: Callable[[BadSample], None]) -> Loader:
+        return Loader(
+            index,
+            mix,
+            settings.seed,
+            settings.data.loader,
+            batch=settings.optim.batch,
+            rank=world.rank,
+            world=world.size,
+            samples_seen=samples_seen,
+            caches=caches,
+            on_bad=on_bad,
+        )
+
+    return Inputs(stages, index.fingerprint(), loader), index
+
+
+def open_index(settings: TrainSettings, split: str, world: World) -> DatasetIndex:
+    """The index of a split; the first rank makes its file, the others wait and read it."""
+    if not settings.data.dataset:
+        raise ConfigError("no dataset: give --data DATASET")
+    try:
+        if world.first:
+            index = DatasetIndex.open(settings.data, split)
+        world.barrier()
+        return index if world.first else DatasetIndex.open(settings.data, split)
+    except DatasetError as error:
+        raise ConfigError(str(error)) from error
+
+
+def make_encoders(settings: TrainSettings, device: torch.device, all_parts: bool = False) -> tuple[Encoders, Any]:
+    """The frozen encoders that a run needs in its steps, and the VAE if it is among them. What is read from a cache
+    needs none."""
+    raise NotImplementedError
+
+
+def open_caches(settings: TrainSettings) -> Caches | None:
+    """What was precomputed of the dataset, if the settings read any of it."""
+    raise NotImplementedError
+
+
+def make_validation(settings: TrainSettings, world: World, index: DatasetIndex, encoders: Encoders) -> Validation:
+    """The windows to sample for, from the test split where there is one."""
+    try:
+        held_out = open_index(settings, "test", world)
+        index = held_out if any(held_out.count(subset) for subset in held_out.subsets) else index
+    except ConfigError:
+        log.warning("no test split: validation samples are from the train split")
+    if settings.data.cached:  # the windows are encoded once, by encoders that are then let go
+        settings = settings.model_copy(update={"data": settings.data.model_copy(update={"cached": ()})})
+        encoders, _ = make_encoders(settings, world.device, all_parts=True)
+    return Validation.make(index, encoders, settings, world)
