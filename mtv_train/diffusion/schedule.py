@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,6 +52,30 @@ class Schedule:
         """x_0 = s x_t - sqrt(1 - s^2) v."""
         signal, spread = self.coefficients(timestep, noisy.ndim)
         return (signal * noisy - spread * velocity).to(noisy.dtype)
+
+    def official_sampling(self, steps: int) -> SamplingTable:
+        """The release's table of `steps` sampling steps: evenly spaced timesteps ending at the last, whose noise levels
+        are brought to zero terminal SNR among themselves, not in the table that was trained on."""
+        if not 1 < steps <= self.steps:
+            raise ValueError(f"a table needs 2 to {self.steps} steps, not {steps}")
+        timesteps = torch.linspace(self.steps - 1, 0, steps + 1, dtype=torch.float64)[:-1].long()
+        before = dataclasses.replace(self, zero_terminal_snr=False).alphas_cumprod[timesteps]
+        roots = rescaled(before.flip(0)).sqrt().flip(0) if self.zero_terminal_snr else before.sqrt()
+        trained = self.alphas_cumprod.sqrt()
+        nearest = (trained - roots[:, None]).abs().argmin(1)
+        return SamplingTable(timesteps, roots, trained[nearest])
+
+
+@dataclass(frozen=True)
+class SamplingTable:
+    """Steps of a sampler, from noise to picture, each (steps,)."""
+
+    timesteps: Tensor
+    """int64; what the network is told."""
+    roots: Tensor
+    """sqrt(alphas_cumprod), float64: what the update computes with."""
+    snapped: Tensor
+    """The nearest level of the full table: what the release's denoiser computes with."""
 
 
 def frame_timesteps(timestep: Tensor, clean_frames: Tensor) -> Tensor:

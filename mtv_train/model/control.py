@@ -34,7 +34,8 @@ class AudioControl(nn.Module):
         self.settings = settings
         kinds = dict.fromkeys(kind_of(track) for track in settings.tracks)
         self.projectors = nn.ModuleDict({kind: AudioProjector(settings) for kind in kinds})
-        self.speakers = nn.Parameter(torch.zeros(2, settings.audio_dim)) if settings.speech_tracks == 2 else None
+        speakers = settings.speech_names if settings.speech_tracks == 2 else ()
+        self.speakers = nn.ParameterDict({name: nn.Parameter(torch.zeros(settings.audio_dim)) for name in speakers})
         blocks = settings.interval_blocks if settings.has_interaction else 0
         self.interaction = nn.ModuleList(InteractionBlock(settings, time_dim) for _ in range(blocks))
 
@@ -43,9 +44,8 @@ class AudioControl(nn.Module):
         if audio.tracks != self.settings.tracks:
             raise ValueError(f"the model hears {self.settings.tracks}, but was given {audio.tracks}")
         tracks = {name: self.projectors[kind_of(name)](windows) for name, windows in audio.named()}
-        if self.speakers is not None:
-            for name, vector in zip(self.settings.speech_names, self.speakers, strict=True):
-                tracks[name] = tracks[name] + vector
+        for name, vector in self.speakers.items():
+            tracks[name] = tracks[name] + vector
         tokens = tuple(tracks[name] for name in self.settings.interval_tracks)
         for block in self.interaction:
             tokens = block(tokens, temb)

@@ -14,7 +14,7 @@ TB), or everything."""
 
 PARTS = (
     ("projectors", r"audio\.projectors\."),
-    ("speakers", r"audio\.speakers$"),
+    ("speakers", r"audio\.speakers\."),
     ("interaction", r"audio\.interaction\."),
     ("cross_attention", r"transformer_blocks\.\d+\.injection\.attention\."),
     ("style", r"transformer_blocks\.\d+\.injection\.style\."),

@@ -158,8 +158,8 @@ class MTVTransformer3DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
             for layer in (*zeroed, *([injection.style] if injection.style is not None else [])):
                 nn.init.zeros_(layer.weight)
                 nn.init.zeros_(layer.bias)
-        if self.audio.speakers is not None:
-            nn.init.zeros_(self.audio.speakers)
+        for vector in self.audio.speakers.values():
+            nn.init.zeros_(vector)
 
     def _control_modules(self) -> list[nn.Module]:
         return [self.audio, *self._injections()]
