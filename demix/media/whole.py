@@ -42,11 +42,12 @@ def read_whole(path: Path, probe: Probe, limits: MediaLimits, max_seconds: float
     """The first `max_seconds` of the video at `path`. Raises `MediaError`."""
     video = probe.video
     tick = Fraction(video.time_base)
+    end = min(video.end_pts, video.start_pts + round(max_seconds / tick))
     arguments = {
         "path": str(path.absolute()),
         "probe": probe.model_dump(),
         "limits": limits.model_dump(),
-        "end_pts": min(video.end_pts, video.start_pts + round(max_seconds / tick)),
+        "end_pts": end,
     }
     pictures, times, sounds = [], [], []
     for record in sandbox.stream("demix.media.whole:read", arguments, limits, seconds=limits.scan_seconds):
@@ -59,7 +60,7 @@ def read_whole(path: Path, probe: Probe, limits: MediaLimits, max_seconds: float
             sounds.append((pts, np.frombuffer(data, np.float32)))
     if not pictures:
         raise MediaError("decode", f"{path}: no frame can be decoded")
-    seconds = float((arguments["end_pts"] - video.start_pts) * tick)
+    seconds = float((end - video.start_pts) * tick)
     return Whole(np.stack(pictures), np.array(times), *_placed(sounds, probe, seconds))
 
 

@@ -67,9 +67,7 @@ ENTRIES: tuple[Weights, ...] = (
         licence="CC-BY-NC-SA-4.0",
         forbids="commercial use",
         files=(
-            WeightFile(
-                "model", "imagebind_huge.pth", "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth"
-            ),
+            WeightFile("model", "imagebind_huge.pth", "https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth"),
         ),
     ),
     Weights(

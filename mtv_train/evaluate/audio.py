@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from mtv_train.evaluate.metric import Arrays, Column, Unscorable
 from mtv_train.evaluate.networks.imagebind import ImageBind
+from mtv_train.evaluate.settings import EvaluateSettings
+from mtv_train.evaluate.suite import Suite
 from mtv_train.evaluate.text import cosine
 from mtv_train.evaluate.video import Clip
 
@@ -29,10 +31,18 @@ class AudioConsistency:
 
     name: ClassVar[str] = "audio_c"
     revision: ClassVar[str] = "1"
-    columns: ClassVar[tuple[Column, ...]] = (Column("audio_c", "Audio-C (%)", "higher", needs_sound=True),)
+    columns: ClassVar[tuple[Column, ...]] = (Column("audio_c", "Audio-C (%)", "higher"),)
 
     def __init__(self, network: ImageBind, device: torch.device, batch: int):
         self.network, self.device, self.batch = network, device, batch
+
+    @classmethod
+    def build(cls, settings: EvaluateSettings, suite: Suite, device: torch.device) -> Self:
+        return cls(suite.imagebind(), device, settings.batch)
+
+    @classmethod
+    def depends_on(cls, settings: EvaluateSettings) -> dict[str, Any]:
+        return {}
 
     def measure(self, clip: Clip) -> Arrays:
         if clip.wave is None or clip.wave.shape[1] * SAMPLE_RATE < 400 * clip.sample_rate:
@@ -46,7 +56,8 @@ class AudioConsistency:
             "sound": self.network.embed_sound(mels[None])[0].float().cpu().numpy(),
         }
 
-    def score(self, measured: Arrays) -> dict[str, float]:
+    @staticmethod
+    def score(measured: Arrays) -> dict[str, float]:
         return {"audio_c": 100 * cosine(measured["video"], measured["sound"])}
 
 

@@ -6,13 +6,17 @@ videos score lowest of all, for most of their sound has no moving cause in the p
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import cv2
 import numpy as np
+import torch
 
 from mtv_train.evaluate.metric import Arrays, Column, Unscorable
+from mtv_train.evaluate.settings import EvaluateSettings
+from mtv_train.evaluate.suite import Suite
 from mtv_train.evaluate.video import Clip
 
 Version = Literal["2023", "2025"]
@@ -29,9 +33,17 @@ class AVAlign:
     name: ClassVar[str] = "av_align"
     revision: ClassVar[str] = "1"
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("av_align_2023", "AV-Align (2023)", "higher", decimals=3, needs_sound=True),
-        Column("av_align_2025", "AV-Align (2025)", "higher", decimals=3, needs_sound=True),
+        Column("av_align_2023", "AV-Align (2023)", "higher", decimals=3),
+        Column("av_align_2025", "AV-Align (2025)", "higher", decimals=3),
     )
+
+    @classmethod
+    def build(cls, settings: EvaluateSettings, suite: Suite, device: torch.device) -> Self:
+        return cls()
+
+    @classmethod
+    def depends_on(cls, settings: EvaluateSettings) -> dict[str, Any]:
+        return {}
 
     def measure(self, clip: Clip) -> Arrays:
         return {
@@ -40,32 +52,33 @@ class AVAlign:
             "fps": np.array(float(clip.fps)),
         }
 
-    def score(self, measured: Arrays) -> dict[str, float]:
+    @staticmethod
+    def score(measured: Arrays) -> dict[str, float]:
         fps = float(measured["fps"])
         found = {}
-        for version in ("2023", "2025"):
-            peaks = motion_peaks(measured["motion"], fps, version)  # type: ignore[arg-type]
-            found[f"av_align_{version}"] = agreement(measured["onsets"], peaks, fps, version)  # type: ignore[arg-type]
+        for version in get_args(Version):
+            peaks = motion_peaks(measured["motion"], fps, version)
+            found[f"av_align_{version}"] = agreement(measured["onsets"], peaks, fps, version)
         return found
 
 
 def onsets(wave: np.ndarray) -> np.ndarray:
     """Seconds of the onsets in `wave` (samples,) at `SAMPLE_RATE`, as librosa's defaults find them."""
-    import librosa  # compiles itself on import: seconds that only this metric needs
+    # Compiles itself on import: seconds that only this metric needs.
+    from librosa.onset import onset_detect, onset_strength
 
-    strength = librosa.onset.onset_strength(y=wave, sr=SAMPLE_RATE)
-    frames = librosa.onset.onset_detect(onset_envelope=strength, sr=SAMPLE_RATE)
-    return np.asarray(librosa.frames_to_time(frames, sr=SAMPLE_RATE), np.float64)
+    strength = onset_strength(y=wave, sr=SAMPLE_RATE)
+    return np.asarray(onset_detect(onset_envelope=strength, sr=SAMPLE_RATE, units="time"), np.float64)
 
 
 def motion(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean length of the Farneback flow into each grey picture from the one before, pixels, (frames,); the first picture
-    repeats the second's. Raises `Unscorable` below two pictures."""
+    """Mean length of the Farneback flow into each grey picture from the one before, pixels, (frames,); the first
+    repeats the second. Raises `Unscorable` below two pictures."""
     if len(pictures) < 2:
         raise Unscorable("a single picture has no motion")
     lengths = []
-    for before, after in zip(pictures, pictures[1:], strict=False):
-        flow = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.2, 0)  # type: ignore[call-overload]
+    for before, after in itertools.pairwise(pictures):
+        flow = cv2.calcOpticalFlowFarneback(before, after, None, 0.5, 3, 15, 3, 5, 1.2, 0)
         lengths.append(float(np.mean(np.hypot(flow[..., 0], flow[..., 1]))))
     return np.array([lengths[0], *lengths])
 

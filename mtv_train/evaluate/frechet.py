@@ -30,7 +30,7 @@ class Gaussian:
         mean = samples.mean(0)
         centred = (samples - mean) / np.sqrt(len(samples) - 1)
         # The triangle of a QR decomposition has the same product with itself, and no more rows than features.
-        return cls(mean, centred if len(samples) <= samples.shape[1] else np.linalg.qr(centred, mode="r"))
+        return cls(mean, centred if len(samples) <= samples.shape[1] else np.asarray(np.linalg.qr(centred, mode="r")))
 
     @classmethod
     def of_moments(cls, mean: np.ndarray, covariance: np.ndarray) -> Gaussian:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torch.nn import functional as F
 
 from mtv_train.evaluate.frechet import Gaussian, frechet_distance
 from mtv_train.evaluate.metric import Arrays, Column, Unscorable
+from mtv_train.evaluate.settings import EvaluateSettings
+from mtv_train.evaluate.suite import Suite
 from mtv_train.evaluate.video import Clip
 
 SIDE = 224
@@ -33,6 +35,14 @@ class FVD:
             raise ValueError(f"FVD needs {LEAST_FRAMES} frames at least, not {frames}")
         self.network, self.frames, self.device = network, frames, device
 
+    @classmethod
+    def build(cls, settings: EvaluateSettings, suite: Suite, device: torch.device) -> Self:
+        return cls(suite.i3d(), settings.fvd.frames, device)
+
+    @classmethod
+    def depends_on(cls, settings: EvaluateSettings) -> dict[str, Any]:
+        return settings.fvd.model_dump()
+
     def measure(self, clip: Clip) -> Arrays:
         if len(clip.pictures) < self.frames:
             raise Unscorable(
@@ -41,7 +51,8 @@ class FVD:
         video = preprocess(clip.pictures[: self.frames]).to(self.device)
         return {"logits": self.network(video[None])[0].float().cpu().numpy()}
 
-    def score(self, measured: Arrays) -> dict[str, float]:
+    @staticmethod
+    def score(measured: Arrays) -> dict[str, float]:
         """Nothing: a single video has no distribution."""
         return {}
 

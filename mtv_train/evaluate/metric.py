@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
+import torch
 
+from mtv_train.evaluate.settings import EvaluateSettings
 from mtv_train.evaluate.video import Clip
+
+if TYPE_CHECKING:  # the suite knows the metrics' names
+    from mtv_train.evaluate.suite import Suite
 
 Arrays = Mapping[str, np.ndarray]
 """What a metric keeps of a video: embeddings, times, distances."""
@@ -28,7 +33,6 @@ class Column:
     decimals: int = 2
     of_set: bool = False
     """A property of the whole set (FVD), with no value for a single video."""
-    needs_sound: bool = False
     needs_text: bool = False
 
 
@@ -38,8 +42,17 @@ class Metric(Protocol):
     """Raised when the same video and weights would be measured otherwise: part of the cache's key."""
     columns: ClassVar[tuple[Column, ...]]
 
+    @classmethod
+    def build(cls, settings: EvaluateSettings, suite: Suite, device: torch.device) -> Self:
+        """With its network."""
+
+    @classmethod
+    def depends_on(cls, settings: EvaluateSettings) -> dict[str, Any]:
+        """The settings that change what is measured (the others change only how fast)."""
+
     def measure(self, clip: Clip) -> Arrays:
         """Raises `Unscorable`."""
 
-    def score(self, measured: Arrays) -> dict[str, float]:
+    @staticmethod
+    def score(measured: Arrays) -> dict[str, float]:
         """Values of the columns that single videos have, by their keys. Raises `Unscorable`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from demix.records import FaceTrack
 from demix.stages.tracks import build_tracks
 from mtv_train.evaluate.metric import Arrays, Column, Unscorable
 from mtv_train.evaluate.networks.syncnet import COLUMNS, FRAMES, SyncNet
+from mtv_train.evaluate.settings import EvaluateSettings
+from mtv_train.evaluate.suite import Suite
 from mtv_train.evaluate.video import Clip
 
 FPS = 25
@@ -34,8 +36,8 @@ class LipSync:
     name: ClassVar[str] = "sync"
     revision: ClassVar[str] = "1"
     columns: ClassVar[tuple[Column, ...]] = (
-        Column("sync_c", "Sync-C", "higher", needs_sound=True),
-        Column("sync_d", "Sync-D", "lower", needs_sound=True),
+        Column("sync_c", "Sync-C", "higher"),
+        Column("sync_d", "Sync-D", "lower"),
     )
 
     def __init__(
@@ -52,6 +54,14 @@ class LipSync:
         self.network, self.faces, self.device, self.batch = network, faces, device, batch
         self.max_shift, self.min_track, self.min_face = max_shift, min_track, min_face
 
+    @classmethod
+    def build(cls, settings: EvaluateSettings, suite: Suite, device: torch.device) -> Self:
+        return cls(suite.syncnet(), suite.faces(), device, settings.batch, **settings.sync.model_dump())
+
+    @classmethod
+    def depends_on(cls, settings: EvaluateSettings) -> dict[str, Any]:
+        return settings.sync.model_dump()
+
     def measure(self, clip: Clip) -> Arrays:
         if clip.wave is None:
             raise Unscorable("has no sound")
@@ -63,7 +73,8 @@ class LipSync:
             raise Unscorable(f"no face of {self.min_face:g} pixels is followed for {self.min_track} frames of 1/25 s")
         return {"distances": np.stack(curves)}
 
-    def score(self, measured: Arrays) -> dict[str, float]:
+    @staticmethod
+    def score(measured: Arrays) -> dict[str, float]:
         tracks = [judge(curve) for curve in torch.from_numpy(np.asarray(measured["distances"]))]
         return {
             "sync_c": float(np.mean([track.confidence for track in tracks])),
@@ -97,8 +108,10 @@ class Judgement:
 
 
 def shifted_distances(lips: torch.Tensor, sound: torch.Tensor, max_shift: int) -> torch.Tensor:
-    """Distances (windows, 2 * max_shift + 1) of each lip window of (windows, dim) to the sound windows around it; beyond
-    the ends the sound is zeros, as in the reference. Euclidean with 1e-6 added to every difference."""
+    """Distances (windows, 2 * max_shift + 1) of each lip window of (windows, dim) to the sound windows around it.
+
+    Beyond the ends the sound is zeros, as in the reference. Euclidean, with 1e-6 added to every difference.
+    """
     padded = F.pad(sound, (0, 0, max_shift, max_shift))
     around = padded.unfold(0, 2 * max_shift + 1, 1).transpose(1, 2)  # (windows, shifts, dim)
     return F.pairwise_distance(lips[:, None], around)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from transformers import CLIPImageProcessorPil
 
 from mtv_train.evaluate.metric import Arrays, Column, Unscorable
+from mtv_train.evaluate.settings import EvaluateSettings
+from mtv_train.evaluate.suite import Suite
 from mtv_train.evaluate.video import Clip
 
 
@@ -25,6 +27,14 @@ class TemporalConsistency:
         self.network, self.device, self.batch = network, device, batch
         self.prepare = image_processor(network.config.vision_config.image_size)
 
+    @classmethod
+    def build(cls, settings: EvaluateSettings, suite: Suite, device: torch.device) -> Self:
+        return cls(suite.clip(), device, settings.batch)
+
+    @classmethod
+    def depends_on(cls, settings: EvaluateSettings) -> dict[str, Any]:
+        return {"clip": settings.clip}
+
     def measure(self, clip: Clip) -> Arrays:
         if len(clip.pictures) < 2:
             raise Unscorable("a single frame has no neighbour")
@@ -34,7 +44,8 @@ class TemporalConsistency:
             found.append(embed(self.network, pixels.to(self.device)).cpu())
         return {"embeddings": torch.cat(found).numpy()}
 
-    def score(self, measured: Arrays) -> dict[str, float]:
+    @staticmethod
+    def score(measured: Arrays) -> dict[str, float]:
         return {"temp_c": 100 * float(cosines(measured["embeddings"]).mean())}
 
 

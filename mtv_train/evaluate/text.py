@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import cv2
 import numpy as np
@@ -11,6 +11,8 @@ import torch
 
 from mtv_train.evaluate.metric import Arrays, Column, Unscorable
 from mtv_train.evaluate.networks.videoclip_xl import VideoCLIPXL
+from mtv_train.evaluate.settings import EvaluateSettings
+from mtv_train.evaluate.suite import Suite
 from mtv_train.evaluate.video import Clip
 
 CONTEXT, END = 248, 49_407
@@ -37,6 +39,14 @@ class TextConsistency:
         self.frames = tower.temporal_positional_embedding.shape[1]
         self.side = round((len(tower.positional_embedding) - 1) ** 0.5) * tower.conv1.kernel_size[1]
 
+    @classmethod
+    def build(cls, settings: EvaluateSettings, suite: Suite, device: torch.device) -> Self:
+        return cls(*suite.videoclip_xl(), device)
+
+    @classmethod
+    def depends_on(cls, settings: EvaluateSettings) -> dict[str, Any]:
+        return {}
+
     def measure(self, clip: Clip) -> Arrays:
         if clip.text is None or not clip.text.strip():
             raise Unscorable("no text: put it into a .txt or .json beside the video")
@@ -48,7 +58,8 @@ class TextConsistency:
             "text": self.network.embed_text(ids[None])[0].float().cpu().numpy(),
         }
 
-    def score(self, measured: Arrays) -> dict[str, float]:
+    @staticmethod
+    def score(measured: Arrays) -> dict[str, float]:
         return {"text_c": 100 * cosine(measured["video"], measured["text"])}
 
 

@@ -50,7 +50,7 @@ class Clip:
         return resample(mono(self.wave), self.sample_rate, sample_rate)
 
     def at(self, fps: float) -> np.ndarray:
-        """Indices of the pictures that are on the screen at 0, 1/fps, 2/fps ... seconds, for as long as the video lasts.
+        """Indices of the pictures on the screen at 0, 1/fps, 2/fps ... seconds, for as long as the video lasts.
 
         Each picture stays until the next; the last one for one frame of the video's own rate.
         """

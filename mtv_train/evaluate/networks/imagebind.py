@@ -109,12 +109,11 @@ class _VideoTokens(nn.Module):
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         # Entry 0 of the released list is a module without weights that repeats single pictures.
         conv = nn.Conv3d(3, width, (2, 14, 14), stride=(2, 14, 14), bias=False)
-        self.rgbt_stem = nn.Module()
-        self.rgbt_stem.proj = nn.Sequential(nn.Identity(), conv)
+        self.rgbt_stem = nn.ModuleDict({"proj": nn.Sequential(nn.Identity(), conv)})
         self.pos_embedding_helper = _Positions(1 + 16 * 16, width)
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        x = self.rgbt_stem.proj(clips).flatten(2).transpose(1, 2)
+        x = self.rgbt_stem["proj"](clips).flatten(2).transpose(1, 2)
         return torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embedding_helper.pos_embed
 
 
@@ -124,13 +123,12 @@ class _SoundTokens(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
-        self.rgbt_stem = nn.Module()
-        self.rgbt_stem.proj = nn.Conv2d(1, width, 16, stride=10, bias=False)
-        self.rgbt_stem.norm_layer = nn.LayerNorm(width)
+        conv = nn.Conv2d(1, width, 16, stride=10, bias=False)
+        self.rgbt_stem = nn.ModuleDict({"proj": conv, "norm_layer": nn.LayerNorm(width)})
         self.pos_embedding_helper = _Positions(1 + 12 * 19, width)
 
     def forward(self, mels: torch.Tensor) -> torch.Tensor:
-        x = self.rgbt_stem.norm_layer(self.rgbt_stem.proj(mels).flatten(2).transpose(1, 2))
+        x = self.rgbt_stem["norm_layer"](self.rgbt_stem["proj"](mels).flatten(2).transpose(1, 2))
         return torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embedding_helper.pos_embed
 
 

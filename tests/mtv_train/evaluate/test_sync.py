@@ -1,4 +1,4 @@
-"""SyncNet's arithmetic: a known shift is found, distance and confidence agree with a hand calculation, the reference."""
+"""SyncNet's arithmetic: the reference; a known shift is found; distance and confidence as calculated by hand."""
 
 from __future__ import annotations
 
