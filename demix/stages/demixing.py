@@ -10,11 +10,16 @@ import numpy as np
 
 from demix.config import Settings
 from demix.media.audio import SILENCE_DB, read_wave, rms_db, write_flac
-from demix.models import model_class
-from demix.models.base import credit
+from demix.models import choose, revisions
 from demix.models.demixing import ThreeStemDemixer, ThreeStems, TwoStemDemixer, TwoStems
+from demix.models.demixing.settings import (
+    BanditPlusSettings,
+    Cdx23Settings,
+    SpleeterPackageSettings,
+    SpleeterSettings,
+)
 from demix.records import ClipMedia, DemixCheck, Demixing, Distance, Media
-from demix.stage import Context, Dropped, Item, Kept, Outcome, Stage
+from demix.stage import Context, Dropped, Item, Kept, Outcome, Resources, Stage
 
 COMMON_BAND_HZ = 11000.0
 """Never compare above this: the paper's second demixer (Spleeter) leaves nothing above 11025 Hz."""
@@ -61,10 +66,17 @@ class DemixingSettings(Settings):
     """Who takes the sound apart."""
 
     three: str = "lite"
-    """Model A, role `demix_three`: speech, effects, music."""
+    """Model A, role `demix_three`: speech, effects, music. `lite` needs no weights; `cdx23` is the paper's,
+    `bandit_plus` the strongest with an open licence."""
 
     two: str = "lite"
-    """Model B, role `demix_two`: speech, others; the second witness, built differently from A."""
+    """Model B, role `demix_two`: speech, others; the second witness, built differently from A. `lite` needs no weights;
+    `spleeter` is the paper's, `spleeter_package` the same by the package itself."""
+
+    cdx23: Cdx23Settings = Cdx23Settings()
+    bandit_plus: BanditPlusSettings = BanditPlusSettings()
+    spleeter: SpleeterSettings = SpleeterSettings()
+    spleeter_package: SpleeterPackageSettings = SpleeterPackageSettings()
 
 
 class DemixingStage(Stage):
@@ -77,18 +89,31 @@ class DemixingStage(Stage):
 
     def __init__(self, settings: DemixingSettings):
         super().__init__(settings)
+        self.choices = (
+            choose("demix_three", settings.three, settings),
+            choose("demix_two", settings.two, settings),
+        )
+
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]
+        three, two = self.choices
+        return three.resources.beside(two.resources)
 
     def revision(self) -> str:
-        models = (model_class("demix_three", self.settings.three), model_class("demix_two", self.settings.two))
-        return "+".join(f"{model.name}@{model.revision}" for model in models)
+        return revisions(*self.choices)
+
+    def weights(self) -> tuple[str, ...]:
+        return tuple(name for choice in self.choices for name in choice.weights)
 
     def media(self, record: Demixing) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(getattr(record, track).key for track in TRACKS)
 
     def open(self, context: Context) -> None:
         super().open(context)
-        self.three: ThreeStemDemixer = model_class("demix_three", self.settings.three)()
-        self.two: TwoStemDemixer = model_class("demix_two", self.settings.two)()
+        three, two = self.choices
+        self.three: ThreeStemDemixer = three.make(context.device)
+        self.two: TwoStemDemixer = two.make(context.device)
+        self.credits = three.credit(), two.credit()
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         return [self._demix(item) for item in items]
@@ -106,8 +131,8 @@ class DemixingStage(Stage):
         media = {track: self._write(item, track, gain * stem, sample_rate) for track, stem in stems.items()}
         return Kept(
             Demixing(
-                three=credit(self.three),
-                two=credit(self.two),
+                three=self.credits[0],
+                two=self.credits[1],
                 **media,
                 levels_db=levels_db(mix, stems, two),
                 distances=distances(mix, three, two, sample_rate, self._band_hz()),

@@ -20,26 +20,27 @@ from demix.config import Settings
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.scan import ScanSettings, scan
-from demix.models import model_class
-from demix.models.base import credit
+from demix.models import choose, revisions
 from demix.models.shots import Boundaries, ShotDetector
-from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
+from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings, TransNetSettings
 from demix.records import Clip, Probe, Shot, Shots, Source, clip_id
 from demix.sources.fetch import local_copy
-from demix.stage import Context, Failed, Item, Kept, Outcome, Stage
+from demix.stage import Context, Failed, Item, Kept, Outcome, Resources, Stage
 
 
 class ShotsSettings(Settings):
     """Where shots begin and end."""
 
     model: str = "adaptive"
-    """Who detects; `adaptive` is PySceneDetect's AdaptiveDetector with a finder of fades and dissolves."""
+    """Who detects; `adaptive` is PySceneDetect's AdaptiveDetector with a finder of fades and dissolves, `transnetv2` a
+    network that finds all of them."""
     adaptive: AdaptiveSettings = AdaptiveSettings()
     """Hard cuts."""
     structure: StructureSettings = StructureSettings()
     """A second opinion on hard cuts."""
     gradual: GradualSettings = GradualSettings()
     """Fades and dissolves."""
+    transnetv2: TransNetSettings = TransNetSettings()
     scan: ScanSettings = ScanSettings()
     """The decode behind it."""
     trim_frames: int = Field(default=1, ge=0)
@@ -65,17 +66,28 @@ class ShotsStage(Stage):
 
     def __init__(self, settings: ShotsSettings):
         super().__init__(settings)
+        self.choice = choose("shots", settings.model, settings)
         self.timeout_seconds = settings.limits.scan_seconds + 600
 
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]
+        return self.choice.resources
+
     def revision(self) -> str:
-        judge = credit(model_class("shots", self.settings.model))
-        return f"{judge.model}@{judge.revision}"
+        return revisions(self.choice)
+
+    def weights(self) -> tuple[str, ...]:
+        return self.choice.weights
 
     def open(self, context: Context) -> None:
         super().open(context)
-        self._detector: ShotDetector = model_class("shots", self.settings.model)(
-            self.settings.adaptive, self.settings.structure, self.settings.gradual
-        )
+        self._detector = self._make(context.device)
+        self._credit = self.choice.credit()
+
+    def _make(self, device: str) -> ShotDetector:
+        if self.choice.settings is not None:
+            return self.choice.make(device)
+        return self.choice.kind(self.settings.adaptive, self.settings.structure, self.settings.gradual)
 
     def run(self, items: Sequence[Item]) -> Sequence[Outcome]:
         return [self._detect(item) for item in items]
@@ -93,11 +105,9 @@ class ShotsStage(Stage):
         except MediaError as error:
             # A damaged file stays damaged; a child that died or stalled may have met a busy machine.
             return Failed(f"MediaError.{error.kind}", error.message, error.detail, error.kind in ("timeout", "crash"))
-        judge = credit(self._detector)
         return Kept(
             Shots(
-                model=judge.model,
-                revision=judge.revision,
+                **self._credit.model_dump(),
                 shots=tuple(shots_between(found, video.end_pts, Fraction(video.time_base), self.settings)),
                 frames=found.frames,
                 cuts=found.cuts,

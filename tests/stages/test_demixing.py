@@ -135,7 +135,7 @@ def clip_item(store: Store, mix: np.ndarray, sample_rate: int = RATE) -> Item:
 
 def open_stage(stage: DemixingStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     models = {"demix_three": FakeThree, "demix_two": FakeTwo}
-    monkeypatch.setattr("demix.stages.demixing.model_class", lambda role, name: models[role])
+    monkeypatch.setattr("demix.models.model_class", lambda role, name: models[role])
     store = Store(tmp_path)
     stage.open(Context(store=store, fingerprint="f" * 32))
     return store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from demix.config import Settings
+from demix.config import ModelSettings, Settings
 
 
 class AdaptiveSettings(Settings):
@@ -62,3 +62,15 @@ class StructureSettings(Settings):
     """by this factor over the largest of them,"""
     least_change: float = Field(default=3.0, ge=0)
     """and by this many grey levels on top."""
+
+
+class TransNetSettings(ModelSettings):
+    """TransNetV2: finds hard cuts, fades and dissolves by itself, so the settings of the others do not touch it."""
+
+    threshold: float = Field(default=0.5, gt=0, lt=1)
+    """Probability of a transition's middle above which there is one; the authors' value. Lower finds more long
+    dissolves, and more that are none."""
+    spread: float = Field(default=0.5, gt=0, lt=1)
+    """Probability above which a frame beside it belongs to the transition."""
+    batch: int = Field(default=4, ge=1)
+    """Windows of 100 pictures in the network at once; halved when the memory of a GPU does not suffice."""
