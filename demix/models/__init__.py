@@ -21,7 +21,10 @@ MODELS: dict[str, dict[str, str]] = {
         "adaptive": "demix.models.shots.adaptive:AdaptiveShots",
         "transnetv2": "demix.models.shots.transnetv2:TransNetShots",
     },
-    "audio_quality": {"signal": "demix.models.audio_quality.signal:SignalQuality"},
+    "audio_quality": {
+        "signal": "demix.models.audio_quality.signal:SignalQuality",
+        "audiobox": "demix.models.audio_quality.audiobox:AudioboxQuality",
+    },
     "demix_three": {
         "lite": "demix.models.demixing.lite_three:LiteThree",
         "cdx23": "demix.models.demixing.cdx23:Cdx23",

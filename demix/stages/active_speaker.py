@@ -22,7 +22,7 @@ SILENT = -1.0
 
 class ActiveSpeakerSettings(Settings):
     model: str = "mouth_flow"
-    """Model that judges the mouths: `mouth_flow` needs no weights, `lr_asd`, `light_asd`, `talknet` (the paper's) do."""
+    """Model that judges the mouths. `mouth_flow` needs no weights; `talknet` is the paper's."""
     lr_asd: NetworkSettings = NetworkSettings()
     light_asd: NetworkSettings = NetworkSettings()
     talknet: NetworkSettings = averaged()

@@ -8,18 +8,19 @@ from pydantic import Field
 
 from demix.config import ConfigError, Settings
 from demix.media.audio import read_wave
-from demix.models import model_class
+from demix.models import choose, revisions
 from demix.models.audio_quality import QualityScorer
-from demix.models.base import credit
+from demix.models.audio_quality.settings import AudioboxSettings
 from demix.records import AudioQuality, ClipMedia
-from demix.stage import Context, Dropped, Item, Kept, Outcome, Stage
+from demix.stage import Context, Dropped, Item, Kept, Outcome, Resources, Stage
 
 
 class AudioQualitySettings(Settings):
     """Who measures."""
 
     model: str = "signal"
-    """Scorer of the role `audio_quality`; `signal` needs no weights."""
+    """Scorer of the role `audio_quality`. `signal` needs no weights; `audiobox` is the paper's."""
+    audiobox: AudioboxSettings = AudioboxSettings()
 
 
 class AudioQualityStage(Stage):
@@ -32,14 +33,22 @@ class AudioQualityStage(Stage):
 
     def __init__(self, settings: AudioQualitySettings):
         super().__init__(settings)
+        self.choice = choose("audio_quality", settings.model, settings)
+
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]
+        return self.choice.resources
 
     def revision(self) -> str:
-        model = model_class("audio_quality", self.settings.model)
-        return f"{model.name}@{model.revision}"
+        return revisions(self.choice)
+
+    def weights(self) -> tuple[str, ...]:
+        return self.choice.weights
 
     def open(self, context: Context) -> None:
         super().open(context)
-        self.scorer: QualityScorer = model_class("audio_quality", self.settings.model)()
+        self.scorer: QualityScorer = self.choice.make(context.device)
+        self.credit = self.choice.credit()
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         return [self._measure(item) for item in items]
@@ -47,7 +56,7 @@ class AudioQualityStage(Stage):
     def _measure(self, item: Item) -> Outcome:
         wave, sample_rate = read_wave(self.context.store.local(item[ClipMedia].mix.key))
         [scores] = self.scorer.score([wave], sample_rate)
-        return Kept(AudioQuality(**credit(self.scorer).model_dump(), scores=scores))
+        return Kept(AudioQuality(**self.credit.model_dump(), scores=scores))
 
 
 class QualityFilterSettings(Settings):
