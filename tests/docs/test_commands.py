@@ -1,0 +1,94 @@
+"""Every command that a page shows is run, and its ending is looked at.
+
+The rule: FILMS, DATASET and CLIP stand for the films, the dataset and a clip of the test's own. A line that begins with
+`demix` is run as it stands. A block marked ```` ```bash cluster ```` needs a cluster: its commands must be ones that
+tests/cluster runs or checks. Everything else must be listed below, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from demix import models
+from demix.cli import main
+from tests.docs.conftest import Place
+from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
+
+NOT_RUN = {
+    "make demo": "takes minutes; the truth tests of the build run the same films",
+    "make test": "would run this test within itself",
+    "source .venv/bin/activate": "changes a person's shell; there is nothing to see in a child",
+    "sed -i '/^<!-- generated/q' docs/configuration.md && demix config --reference >> docs/configuration.md": (
+        "writes into the checkout; test_configuration.py holds the page against the same output"
+    ),
+}
+CLUSTER = {
+    "ray up cluster/on_prem.yaml": "test_ray_submit.py",
+    "ray submit cluster/on_prem.yaml pipelines/build_demix.py": "test_ray_submit.py",
+    "ray down cluster/on_prem.yaml": "test_ray_submit.py",
+    "ray job submit": "test_job_submit.py",
+    "ray up cluster/aws.yaml": "test_files.py",
+    "ray up cluster/gcp.yaml": "test_files.py",
+    "kubectl apply -f cluster/kuberay/job.yaml": "test_files.py",
+    "sbatch --nodes=4 cluster/slurm/build_demix.sbatch": "test_slurm.py",
+}
+"""How a command for a cluster begins, and the file in tests/cluster that covers it."""
+
+MY_SETTINGS = "my.yaml"
+
+
+def command(line: str, place: Place) -> list[str]:
+    """The arguments of a line, its comment left out, with the placeholders filled."""
+    words = shlex.split(line, comments=True)
+    return [re.sub(r"\bCLIP\b", place.clip, word) for word in words]
+
+
+def settle(page: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a page asks its reader to write before its commands: a settings file, a model."""
+    for block in blocks(page, "yaml"):
+        (place.folder / MY_SETTINGS).write_text(block.code)
+    code = [block.code for block in blocks(page, "python")]
+    if any(block.mark == "crest" for block in blocks(page, "bash")):
+        module, line = code
+        (place.folder / "crest.py").write_text(module)
+        monkeypatch.syspath_prepend(str(place.folder))
+        monkeypatch.setattr(models, "MODELS", {role: dict(known) for role, known in models.MODELS.items()})
+        exec(line, {"MODELS": models.MODELS})
+
+
+def runnable(block: Block) -> list[str]:
+    return [
+        line for line in block.commands if shlex.split(line, comments=True)[0] == "demix" and block.mark != "cluster"
+    ]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash")], ids=name_of)
+def test_the_commands_of_a_page_do_what_they_should(
+    page: Path, place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settle(page, place, monkeypatch)
+    lines = [line for block in blocks(page, "bash") for line in runnable(block)]
+    for line in lines:
+        status = main(command(line, place)[1:])
+        said = capfd.readouterr()
+        assert status == 0, f"{line}\n{said.out}\n{said.err}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_other_command_is_accounted_for(page: Path) -> None:
+    for block in blocks(page, "bash"):
+        rest = [line for line in block.commands if line not in runnable(block)]
+        if block.mark == "cluster":
+            unknown = [line for line in rest if not any(line.startswith(start) for start in CLUSTER)]
+        else:
+            unknown = [line for line in rest if line.partition("  #")[0].rstrip() not in NOT_RUN]
+        assert not unknown
+
+
+def test_what_covers_the_cluster_commands_exists() -> None:
+    for file in CLUSTER.values():
+        assert (ROOT / "tests/cluster" / file).is_file(), file
