@@ -24,7 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demix import recipe
+from demix import recipe, weights
 from demix.config import ConfigError
 from demix.engine import lock
 from demix.engine.ledger import Entry, Ledger, Status
@@ -32,7 +32,7 @@ from demix.engine.phase import End, Phase
 from demix.engine.progress import meter
 from demix.engine.row import Row, from_columns, to_columns
 from demix.engine.runner import Runner, RunOptions
-from demix.preflight import check_nodes, check_places
+from demix.preflight import check_nodes, check_places, check_weights
 from demix.records import Candidate, Clip, Kind, Probe, Shots, Source
 from demix.sources.discover import discover
 from demix.sources.fetch import stamp_of
@@ -74,6 +74,7 @@ class Build:
         retry_failed: bool = False,
     ):
         self.settings = settings
+        weights.use(settings.engine.weights)
         self.dataset = dataset
         self.store = Store(work or str(dataset / ".work"))
         self.retry_failed = retry_failed
@@ -246,10 +247,11 @@ class Build:
     @property
     def runner(self) -> Runner:
         """Made when first asked for: a build that has nothing to do starts no cluster. Raises `ConfigError` if a node
-        of it does not see the dataset or the work store."""
+        of it does not see the dataset or the work store, or lacks weights."""
         if self._runner is None:
             self._runner = self._make_runner()
             check_nodes(self._runner, self.dataset, self.store)
+            check_weights(self._runner, recipe.all_stages(self.settings), self.settings.engine)
         return self._runner
 
     @contextmanager

@@ -110,12 +110,69 @@ def parser() -> argparse.ArgumentParser:
     doctor.add_argument("--output", type=Path, help="also check that this folder can be written and has room")
     _settings(doctor)
 
+    _weights(commands)
+
     config = _command(
         commands, "config", "inspect:config", "print the settings of a profile, resolved, or all of them explained"
     )
     config.add_argument("--reference", action="store_true", help="print every setting with its default and meaning")
     _settings(config)
     return top
+
+
+_WEIGHTS = {
+    "list": (
+        "show",
+        "all weights that a model can load: here or not, size, licence",
+        "demix weights list --verbose cdx23           addresses, hashes, what the licence forbids",
+    ),
+    "fetch": (
+        "fetch",
+        "bring weights into the cache folder, from a mirror folder or from their public home",
+        "demix weights fetch cdx23 spleeter_2stems\n"
+        "demix weights fetch --profile paper          all that the models of a profile load\n"
+        "demix weights fetch cdx23 --mirror /data/weights\n\n"
+        "A download that was interrupted goes on where it stopped. Every file is checked against the published\n"
+        "sha256; where none is published, that of the first fetch is recorded and holds from then on. HF_TOKEN opens\n"
+        "repositories of the Hugging Face hub that are behind a form, HF_ENDPOINT names a proxy of it.",
+    ),
+    "convert": (
+        "convert",
+        "rewrite pickled checkpoints as safetensors, in a process of its own that runs nothing from the file",
+        "demix weights convert cdx23\n\n"
+        "Needed only where a checkpoint is refused because it names classes that are not on the list of what may be\n"
+        "built. The converter builds none of them; the file that it writes is preferred from then on.",
+    ),
+    "check": (
+        "check",
+        "read all weights in the cache folder again and compare their hashes",
+        "demix weights check                          everything that is here\n"
+        "demix weights check cdx23                    also says so if it is not here",
+    ),
+}
+
+
+def _weights(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "list, fetch, convert and check the weights of models"
+    actions = commands.add_parser("weights", help=about, description=about[0].upper() + about[1:] + ".")
+    chosen = actions.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, (function, what, examples) in _WEIGHTS.items():
+        action = _command(chosen, name, f"weights:{function}", what)
+        action.formatter_class = argparse.RawDescriptionHelpFormatter
+        action.epilog = "examples:\n" + "\n".join(f"  {line}" for line in examples.splitlines())
+        action.add_argument("names", nargs="*", metavar="NAME", help="names of weights, as `demix weights list` shows")
+        action.add_argument("--profile", help="all weights that the models of this profile load")
+        action.add_argument(
+            "--folder", type=Path, help="cache folder (default: DEMIX_WEIGHTS, else one in the user's cache)"
+        )
+        if name == "list":
+            action.add_argument("--verbose", "-v", action="store_true", help="also addresses, hashes, restrictions")
+        if name == "fetch":
+            action.add_argument(
+                "--mirror",
+                type=Path,
+                help="folder of released files to look into first (default: DEMIX_WEIGHTS_MIRROR)",
+            )
 
 
 def _command(

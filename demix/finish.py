@@ -18,7 +18,7 @@ from demix.dataset.manifest import KeptClip, Quarantined, Rejected, Row, SourceR
 from demix.dataset.plan import Shard
 from demix.dataset.sample import SOURCE_RECORDS
 from demix.engine.phase import End
-from demix.models import model_class
+from demix.models import Choice
 from demix.recipe import judges
 from demix.records import SCHEMA_VERSION, Candidate, Clip, Record, Source
 from demix.report.page import PAGE, write_report
@@ -87,15 +87,15 @@ def describe(build: Build) -> dict[str, Any]:
         "profile": build.settings.profile,
         "fingerprint": hashlib.blake2b(json.dumps(stages).encode(), digest_size=16).hexdigest(),
         "reproduce": "demix build DATASET/manifests/sources.parquet --config DATASET/build.json --output NEW",
-        "models": {role: _described(model_class(role, name)) for role, name in judges(build.settings).items()},
+        "models": {role: _described(choice) for role, choice in judges(build.settings).items()},
         "stages": stages,
         "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}},
         "config": build.settings.model_dump(mode="json", exclude={"engine"}),
     }
 
 
-def _described(model: Any) -> dict[str, str]:
-    return {"model": model.name, "revision": model.revision, "licence": model.licence}
+def _described(choice: Choice) -> dict[str, str]:
+    return {**choice.credit().model_dump(), "licence": choice.kind.licence}
 
 
 class _Rows:

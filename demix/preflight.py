@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
+from demix import weights
 from demix.config import ConfigError
-from demix.engine.runner import Runner
+from demix.engine.runner import EngineSettings, Runner
+from demix.stage import Stage
 from demix.store import Store
 
 
@@ -57,6 +60,31 @@ def _blind(question: tuple[str, dict[str, str]]) -> list[tuple[str, str]]:
     """The places (flag, root) in which this machine does not find the token."""
     key, roots = question
     return [(flag, root) for flag, root in roots.items() if not Store(root).exists(key)]
+
+
+def check_weights(runner: Runner, stages: Sequence[Stage], engine: EngineSettings) -> None:
+    """Raises `ConfigError` if a node lacks weights that a stage loads; fetches them first if the settings say so."""
+    names = list(dict.fromkeys(name for stage in stages for name in stage.weights()))
+    if not names:
+        return
+    question = (names, engine.weights, engine.fetch_weights)
+    for node, problem in runner.on_every_node(_weights_problem, question):
+        if problem:
+            raise ConfigError(f"node {node}: {problem}")
+
+
+def _weights_problem(question: tuple[list[str], str | None, bool]) -> str:
+    """What is wrong with the weights on this machine; empty if nothing is."""
+    names, folder, bring = question
+    weights.use(folder)
+    try:
+        if bring:
+            weights.ensure(names)
+        for name in names:
+            weights.locate(name)
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 def free_gigabytes(folder: Path) -> float:

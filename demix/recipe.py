@@ -15,6 +15,7 @@ from pydantic import Field
 from demix.config import ConfigError, Settings, merge, parse_assignment, read_yaml, validate
 from demix.dataset.plan import PackSettings
 from demix.engine.runner import EngineSettings
+from demix.models import Choice, choose
 from demix.stage import Stage
 from demix.stages.active_speaker import ActiveSpeakerSettings, ActiveSpeakerStage
 from demix.stages.audio_quality import (
@@ -126,18 +127,26 @@ def clip_stages(settings: BuildSettings) -> list[Stage]:
     return [stages[name] for name in settings.order]
 
 
-def judges(settings: BuildSettings) -> dict[str, str]:
-    """Role → name of the model that these settings choose for it."""
+def all_stages(settings: BuildSettings) -> list[Stage]:
+    """Every stage of every phase."""
+    return [*source_stages(settings), *index_stages(settings), *clip_stages(settings)]
+
+
+def judges(settings: BuildSettings) -> dict[str, Choice]:
+    """Role → the model that these settings choose for it."""
     return {
-        "shots": settings.shots.model,
-        "audio_quality": settings.audio_quality.model,
-        "demix_three": settings.demixing.three,
-        "demix_two": settings.demixing.two,
-        "persons": settings.persons.persons,
-        "faces": settings.persons.faces,
-        "diarization": settings.diarization.model,
-        "active_speaker": settings.active_speaker.model,
-        "captioning": settings.caption.model,
+        role: choose(role, getattr(group, field), group)
+        for role, group, field in (
+            ("shots", settings.shots, "model"),
+            ("audio_quality", settings.audio_quality, "model"),
+            ("demix_three", settings.demixing, "three"),
+            ("demix_two", settings.demixing, "two"),
+            ("persons", settings.persons, "persons"),
+            ("faces", settings.persons, "faces"),
+            ("diarization", settings.diarization, "model"),
+            ("active_speaker", settings.active_speaker, "model"),
+            ("captioning", settings.caption, "model"),
+        )
     }
 
 

@@ -14,12 +14,15 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 from rich.table import Table
 
+from demix import weights
 from demix.commands.common import settings_of
+from demix.engine.runner import EngineSettings
 from demix.media.command import ffmpeg_binary
 from demix.preflight import free_gigabytes
-from demix.recipe import BuildSettings, clip_stages, index_stages, source_stages
+from demix.recipe import BuildSettings, all_stages
 from demix.stage import Context, Stage
 from demix.store import Store
+from demix.weights import WeightsMissing
 
 
 class Problem(Exception):
@@ -29,6 +32,7 @@ class Problem(Exception):
 def doctor(args: argparse.Namespace) -> int:
     """Prints one line a check; returns 1 if anything is wrong."""
     settings = settings_of(args)
+    weights.use(settings.engine.weights)
     table = Table("", "check", "finding", box=None, pad_edge=False, header_style="bold")
     sound = True
     for name, check in _checks(settings, args):
@@ -47,8 +51,10 @@ def _checks(settings: BuildSettings, args: argparse.Namespace) -> Iterator[tuple
     for encoder in ("libx264", "aac"):
         yield f"encoder {encoder}", partial(_encoder, encoder)
     yield "media libraries", lambda: _packages("av", "soundfile", "opencv-python-headless", "scenedetect-headless")
-    for stage in (*source_stages(settings), *index_stages(settings), *clip_stages(settings)):
-        yield f"stage {stage.name}", partial(_stage, stage)
+    for stage in all_stages(settings):
+        for name in stage.weights():
+            yield f"weights {name}", partial(_weights, name)
+        yield f"stage {stage.name}", partial(_stage, stage, settings.engine)
     if settings.engine.runner == "ray":
         yield "ray", lambda: _packages("ray")
     if args.output is not None:
@@ -87,12 +93,26 @@ def _packages(*names: str) -> str:
     return ", ".join(found)
 
 
-def _stage(stage: Stage) -> str:
+def _weights(name: str) -> str:
+    """Of which contents they are, and what their licence forbids."""
+    entry = weights.find(name)
+    try:
+        weights.locate(name)
+    except WeightsMissing as error:
+        raise Problem(str(error)) from error
+    return f"{weights.revision(name)}, licence: {entry.licence}" + (
+        f", forbids {entry.forbids}" if entry.forbids else ""
+    )
+
+
+def _stage(stage: Stage, engine: EngineSettings) -> str:
     """Opens a stage as a worker would: its models are built and their weights loaded."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            stage.open(Context(Store(folder), fingerprint="doctor"))
+            stage.open(Context(Store(folder), "doctor", engine.threads, engine.device))
             stage.close()
+        except WeightsMissing as error:
+            raise Problem("weights are missing, see above") from error
         except Exception as error:  # whatever a model raises is the finding
             raise Problem(f"{stage.revision()}: {type(error).__name__}: {error}") from error
     return stage.revision() or "no model"
