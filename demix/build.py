@@ -34,7 +34,7 @@ from demix.engine.row import Row, from_columns, to_columns
 from demix.engine.runner import Runner, RunOptions
 from demix.preflight import check_nodes, check_places, check_weights
 from demix.records import Candidate, Clip, Kind, Probe, Shots, Source
-from demix.sources.discover import discover
+from demix.sources.discover import DEFAULT_KIND, discover
 from demix.sources.fetch import stamp_of
 from demix.stage import Stage
 from demix.stages.shots import clips_of
@@ -112,7 +112,8 @@ class Build:
         """Finds the shots of every source, then writes the clip table."""
         self.probe()
         self._run(self._index_phase(), "sources")
-        self._write_clips()
+        if not self._has_clips():
+            self._write_clips()
 
     def source_ends(self) -> list[SourceEnd]:
         """What became of every candidate; those not indexed yet are left out."""
@@ -256,8 +257,9 @@ class Build:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """To be open while anything of this build is written: checks the places and keeps other builds out of them.
-        Raises `ConfigError`."""
+        """To be open while anything of this build is written: checks settings and places, and keeps other builds out of
+        them. Raises `ConfigError`."""
+        self.phases()  # a stage or model that is none is found now, and not after hours of the phases before it
         check_places(self.dataset, self.store)
         with ExitStack() as locks:
             for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
@@ -279,6 +281,8 @@ class Build:
         )
         if total:
             self.begin_work()
+            if phase.name in ("sources", "index"):
+                self.store.remove(CLIPS)  # made of the answers so far
         started = time.monotonic()
         with meter(phase.name, total, unit) as progress:
             phase.run(lambda: self.runner, options, lambda row: progress.advance(_film_seconds(row)))
@@ -352,8 +356,9 @@ def _source(end: End) -> Source:
     return Source(id=sha256[:16], uri=candidate.uri, kind=candidate.kind, metadata=candidate.metadata)
 
 
-def _rank(candidate: Candidate) -> tuple[str, str, str]:
-    return candidate.kind, json.dumps(candidate.metadata, sort_keys=True), candidate.id
+def _rank(candidate: Candidate) -> tuple[bool, str, str, str]:
+    """The default kind counts last: the others were said by somebody."""
+    return candidate.kind == DEFAULT_KIND, candidate.kind, json.dumps(candidate.metadata, sort_keys=True), candidate.id
 
 
 def _film_seconds(row: Row) -> float:

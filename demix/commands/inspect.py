@@ -19,7 +19,7 @@ from demix.replay import find
 
 def plan(args: argparse.Namespace) -> int:
     """Stages, models and resources; what is done already and what would run. Changes nothing."""
-    made = open_build(args)
+    made = open_build(args, saved=not args.sources)
     if args.sources:
         made.look_up(args.sources, args.kind, args.limit)
     table = Table(
