@@ -43,12 +43,18 @@ def root() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def access(root: Path) -> dict[str, str]:
+    """What a client of the test's head needs: its token, and its folder instead of the machine's /tmp/ray."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4, "RAY_TMPDIR": str(root)}
+
+
 @pytest.fixture
 def dashboard(root: Path) -> Iterator[str]:
     """Address of the dashboard of a head that belongs to this test."""
     ports = {name: free_port() for name in ("port", "ray-client-server-port", "dashboard-port")}
     command = [BIN / "ray", "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={root}/ray"]
-    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "RAY_TMPDIR": str(root)}
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"  # the job's `python` is the one that the head finds
+    environment = os.environ | access(root) | {"PATH": path}
     with open(root / "head.log", "w") as log:
         head = subprocess.Popen(
             [*command, *(f"--{name}={port}" for name, port in ports.items())],
@@ -91,7 +97,7 @@ def test_a_film_is_built_by_a_job(root: Path, dashboard: str) -> None:
             "python", "pipelines/build_demix.py", str(films), "--output", str(dataset),
             "--set", "report.samples_per_group=0",
         ],
-        cwd=ROOT, env=os.environ | {"RAY_TMPDIR": str(root)}, capture_output=True, text=True, timeout=400, check=False,
+        cwd=ROOT, env=os.environ | access(root), capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert child.returncode == 0, f"{child.stdout}\n{child.stderr}"
     assert "succeeded" in child.stdout + child.stderr

@@ -62,9 +62,11 @@ def ray(host: Remote, *arguments: str) -> str:
 
 def test_a_film_is_built_through_ray_submit(host: Remote, config: Path) -> None:
     films, dataset = make_tiny(host.root / "films"), host.root / "dataset"
+    ray(host, "get-auth-token", "--generate")
     ray(host, "up", "--yes", "--no-config-cache", str(config))
     try:
         assert "raylet" in processes(host)
+        assert (host.home / ".ray/auth_token").read_bytes() == (host.root / ".ray/auth_token").read_bytes()
         said = ray(
             host, "submit", "--no-config-cache", str(config), "pipelines/build_demix.py", "--", str(films),
             "--output", str(dataset), "--set", "report.samples_per_group=0",
@@ -82,7 +84,8 @@ def test_a_film_is_built_through_ray_submit(host: Remote, config: Path) -> None:
 
 def mounts() -> list[str]:
     """Where the committed file puts the parts of the project."""
-    return list(yaml.safe_load((ROOT / "cluster/on_prem.yaml").read_text())["file_mounts"])
+    tree = yaml.safe_load((ROOT / "cluster/on_prem.yaml").read_text())
+    return [path for path in tree["file_mounts"] if path.startswith("~/demix/")]
 
 
 def processes(host: Remote) -> str:

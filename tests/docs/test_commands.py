@@ -27,6 +27,7 @@ NOT_RUN = {
     ),
 }
 CLUSTER = {
+    "ray get-auth-token --generate": "test_ray_submit.py",
     "ray up cluster/on_prem.yaml": "test_ray_submit.py",
     "ray submit cluster/on_prem.yaml pipelines/build_demix.py": "test_ray_submit.py",
     "ray down cluster/on_prem.yaml": "test_ray_submit.py",
