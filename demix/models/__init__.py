@@ -14,6 +14,7 @@ from typing import Any
 from demix import records
 from demix.config import ConfigError, ModelSettings, Settings
 from demix.models.base import credit, weights_of
+from demix.models.missing import MissingPackage
 from demix.stage import Resources
 
 MODELS: dict[str, dict[str, str]] = {
@@ -35,8 +36,16 @@ MODELS: dict[str, dict[str, str]] = {
         "spleeter": "demix.models.demixing.spleeter:Spleeter",
         "spleeter_package": "demix.models.demixing.spleeter_package:SpleeterPackage",
     },
-    "persons": {"mtcnn": "demix.models.persons.mtcnn:MtcnnPersons"},
-    "faces": {"mtcnn": "demix.models.faces.mtcnn:MtcnnFaces"},
+    "persons": {
+        "mtcnn": "demix.models.persons.mtcnn:MtcnnPersons",
+        "rtdetr": "demix.models.persons.rtdetr:RtDetrPersons",
+        "yolo": "demix.models.persons.yolo:YoloPersons",
+    },
+    "faces": {
+        "mtcnn": "demix.models.faces.mtcnn:MtcnnFaces",
+        "yunet": "demix.models.faces.yunet:YunetFaces",
+        "s3fd": "demix.models.faces.s3fd:S3fdFaces",
+    },
     "diarization": {"lite": "demix.models.diarization.lite:LiteDiarizer"},
     "active_speaker": {
         "mouth_flow": "demix.models.active_speaker.mouth_flow:MouthFlow",
@@ -57,7 +66,12 @@ def model_class(role: str, name: str) -> Any:
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         raise ConfigError(f"{role}: there is no model {name!r}; {hint}")
     module, _, attribute = known[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "demix":
+            raise
+        raise MissingPackage(name, error.name, "models") from error
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class ActiveSpeakerSettings(Settings):
     model: str = "mouth_flow"
     """Model that judges the mouths. `mouth_flow` needs no weights; `talknet` is the paper's."""
     lr_asd: NetworkSettings = NetworkSettings()
-    light_asd: NetworkSettings = NetworkSettings()
+    light_asd: NetworkSettings = NetworkSettings(threshold=1.7)
     talknet: NetworkSettings = averaged()
     smallest_face: float = Field(32.0, ge=0)
     """Pixels of the clip's picture: a track whose median longer side is below this is undecidable."""

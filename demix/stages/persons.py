@@ -12,10 +12,10 @@ from pydantic import Field
 
 from demix.config import Settings
 from demix.media.frames import iter_frames
-from demix.models import model_class
-from demix.models.base import credit
+from demix.models import choose, revisions
+from demix.models.persons.settings import RtDetrSettings, S3fdSettings, YoloSettings, YunetSettings
 from demix.records import Box, ClipMedia, Persons
-from demix.stage import Context, Item, Kept, Outcome, Stage
+from demix.stage import Context, Item, Kept, Outcome, Resources, Stage
 from demix.stages.tracks import boxes_at, build_tracks
 
 CHUNK = 16
@@ -24,9 +24,14 @@ CHUNK = 16
 
 class PersonsSettings(Settings):
     persons: str = "mtcnn"
-    """Model that finds persons. `mtcnn` sees a person only by the face."""
+    """Model that finds persons. `mtcnn` sees a person only by the face; `yolo` is the paper's and bound to AGPL-3.0,
+    `rtdetr` the strongest with an open licence."""
     faces: str = "mtcnn"
-    """Model that finds faces."""
+    """Model that finds faces. `s3fd` is the one that the active-speaker nets' own demos use."""
+    rtdetr: RtDetrSettings = RtDetrSettings()
+    yolo: YoloSettings = YoloSettings()
+    yunet: YunetSettings = YunetSettings()
+    s3fd: S3fdSettings = S3fdSettings()
     persons_per_second: float = Field(4.0, gt=0)
     """Frames a second on which persons are looked for, besides the first and the last; rounded so that they are also
     frames on which faces are looked for."""
@@ -40,7 +45,10 @@ class PersonsSettings(Settings):
     the cost, and nothing can be said of their mouths."""
     sure_score: float = Field(0.97, ge=0, le=1)
     """A box of a person counts from this score on. A face track needs one box of this score; its other boxes may be
-    as unsure as the model lets through (a turned head)."""
+    as unsure as the model lets through (a turned head). 0.97 suits `mtcnn`, 0.9 `yunet` and `s3fd`."""
+    sure_person: float | None = Field(None, ge=0, le=1)
+    """The same for boxes of persons alone, where another model finds them: 0.5 suits `rtdetr` and `yolo`. Null: as
+    `sure_score`."""
     min_overlap: float = Field(0.3, gt=0, le=1)
     """Least intersection over union, 0..1, of a face with the same face at the detection before."""
     max_gap_seconds: float = Field(0.4, ge=0)
@@ -65,19 +73,29 @@ class PersonsStage(Stage):
 
     def __init__(self, settings: PersonsSettings):
         super().__init__(settings)
+        self.choices = (choose("persons", settings.persons, settings), choose("faces", settings.faces, settings))
+
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]
+        persons, faces = self.choices
+        return persons.resources.beside(faces.resources)
 
     def revision(self) -> str:
-        kinds = (model_class(role, getattr(self.settings, role)) for role in ("persons", "faces"))
-        return ",".join(f"{kind.name}@{kind.revision}" for kind in kinds)
+        return revisions(*self.choices)
+
+    def weights(self) -> tuple[str, ...]:
+        return tuple(name for choice in self.choices for name in choice.weights)
 
     def open(self, context: Context) -> None:
         super().open(context)
         options = {"threads": context.threads, "smallest": self.settings.smallest_face}
-        self.faces = model_class("faces", self.settings.faces)(**options)
-        kind = model_class("persons", self.settings.persons)
-        same = getattr(kind, "same_as_faces", None) == self.settings.faces
-        self.persons = None if same else kind(**options)
-        self.person_credit = credit(kind)
+        persons, faces = self.choices
+        self.faces = faces.make(context.device, **options)
+        same = getattr(persons.kind, "same_as_faces", None) == faces.name
+        self.persons = None if same else persons.make(context.device, **options)
+        self.person_credit, self.face_credit = persons.credit(), faces.credit()
+        chosen = self.settings.sure_person
+        self.sure_person = self.settings.sure_score if chosen is None else chosen
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         return [Kept(self._persons(item[ClipMedia])) for item in items]
@@ -96,7 +114,7 @@ class PersonsStage(Stage):
         counts = [max(len(persons[frame]), len(boxes_at(tracks, frame))) for frame in person_frames]
         return Persons(
             persons=self.person_credit,
-            faces=credit(self.faces),
+            faces=self.face_credit,
             frames=tuple(person_frames),
             boxes=tuple(tuple(persons[frame]) for frame in person_frames),
             tracks=tracks,
@@ -121,7 +139,7 @@ class PersonsStage(Stage):
                 continue
             seen = [found[place] for place in chosen] if self.persons is None else self.persons.detect(pictures[chosen])
             for place, boxes in zip(chosen, seen, strict=True):
-                sure = [box for box in boxes if box.score >= self.settings.sure_score]
+                sure = [box for box in boxes if box.score >= self.sure_person]
                 persons[indices[place]] = [_scaled(box, factor) for box in sure]
         return faces, persons
 

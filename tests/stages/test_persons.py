@@ -84,7 +84,7 @@ def test_a_persons_model_that_is_not_the_faces_model_is_asked_itself(stage: Pers
 
 
 def test_the_plan_knows_the_revision_without_opening() -> None:
-    assert PersonsStage(PersonsSettings()).revision() == "mtcnn@1,mtcnn@1"
+    assert PersonsStage(PersonsSettings()).revision() == "mtcnn@1+mtcnn@1"
 
 
 @given(frames=st.integers(1, 500), fps=st.sampled_from(["24", "25", "24000/1001", "30", "60", "12"]))
