@@ -165,7 +165,13 @@ class Worker:
             maker = next(maker for maker in self.spec.phase if key in _media(maker.stage, item))
             if not self.restore_media(maker, item):
                 return False
-            answer = run_batch(self.open(maker), [item], max_attempts=self.spec.max_attempts)[0]
+            try:
+                answer = run_batch(self.open(maker), [item], max_attempts=self.spec.max_attempts)[0]
+            except Overdue as error:
+                if self.spec.may_exit:
+                    self._exit()
+                self._opened.pop(maker.stage.name, None)
+                answer = Answer(failure(error), 1, maker.stage.timeout_seconds)
             if not isinstance(answer.outcome, Kept):
                 self._log_failure(maker, item, answer)
                 return False

@@ -139,6 +139,31 @@ def test_media_that_a_purge_removed_are_made_again_by_the_stage_that_made_them(t
     assert {runs(Path(journal), "double", clip.id) for clip in clips(12)} == {2}
 
 
+def test_media_whose_maker_hangs_cost_their_own_clip_only(tmp_path):
+    class Impatient(Double):
+        timeout_seconds = 0.3
+
+    run(phase(tmp_path / "w", Impatient(), count=6))
+    stuck = clips(6)[2].id
+    Store(str(tmp_path / "w")).remove("media")
+    maker = Impatient()
+    made = phase(tmp_path / "w", maker, Square(), count=6)
+    maker.toy = ToySettings(behaviour={stuck: "hang"})  # the same question to the ledger: its answers are known
+    run(made)
+    ends = {end.item.id: end for end in made.ends()}
+    assert [key for key, end in ends.items() if end.state == "failed"] == [stuck]
+    assert "MediaLost" in ends[stuck].entry.body
+
+
+def test_another_kind_of_source_is_another_question(tmp_path):
+    """What a stage may see of a subject besides its content is part of what its answers are kept under."""
+    journal = tmp_path / "j"
+    for kind in ("cinematic", "talking_head", "cinematic"):
+        named = [clip.model_copy(update={"kind": kind}) for clip in clips(3)]
+        run(Phase("toys", [Double(ToySettings(journal=str(journal)))], Store(str(tmp_path)), lambda n=named: rows(n)))
+    assert {runs(journal, "double", clip.id) for clip in clips(3)} == {2}
+
+
 @given(st.integers(1, 9), st.integers(0, 14))
 @settings(max_examples=15, deadline=None)
 def test_the_answers_do_not_depend_on_how_items_are_batched(tmp_path_factory, batch_rows, count):
