@@ -10,6 +10,6 @@ class MissingPackage(ConfigError):
 
     def __init__(self, model: str, package: str, extra: str):
         super().__init__(
-            f"the model {model} needs the package {package}, which is not installed: run `pip install 'demix[{extra}]'` "
+            f"the model {model} needs {package}, which is not installed: run `pip install 'demix[{extra}]'` "
             "or choose another model"
         )

@@ -81,13 +81,15 @@ class NetworkJudge:
                 scores[own:end] = answer[own - start :]
         return scores
 
-    def _answers(self, rows: np.ndarray, pictures: np.ndarray, chunks: Sequence[tuple[int, int, int]]) -> np.ndarray:
-        """Scores (chunks, frames) of chunks of equal length."""
+    def _answers(
+        self, rows: np.ndarray, pictures: np.ndarray, chunks: Sequence[tuple[int, int, int]]
+    ) -> list[np.ndarray]:
+        """Scores (frames,) of each of several chunks of equal length."""
         sound = np.stack([rows[AUDIO_ROWS * start : AUDIO_ROWS * end] for start, end, _ in chunks])
         seen = np.stack([pictures[start:end] for start, end, _ in chunks])
         with torch.inference_mode():
             logits = self.net(torch.from_numpy(sound).to(self.device), torch.from_numpy(seen).to(self.device))
-        return logits[..., 1].float().cpu().numpy()
+        return list(logits[..., 1].float().cpu().numpy())
 
 
 def load(network: nn.Module, path: Path) -> nn.Module:

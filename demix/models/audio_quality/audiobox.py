@@ -63,14 +63,14 @@ class AudioboxQuality:
         answers = iter(in_batches(self._answers, flat, self.settings.batch))
         return [self._mean([(next(answers), valid) for _, valid in found]) for found in cut]
 
-    def _answers(self, found: Sequence[tuple[torch.Tensor, int]]) -> np.ndarray:
-        """The net's own scores (windows, axes), about 0 with spread 1."""
+    def _answers(self, found: Sequence[tuple[torch.Tensor, int]]) -> list[np.ndarray]:
+        """The net's own scores (axes,) per window, about 0 with spread 1."""
         sound = torch.stack([window for window, _ in found])[:, None]  # (windows, 1, samples)
         valid = torch.tensor([count for _, count in found])
         mask = torch.arange(WINDOW) < valid[:, None, None]
         with torch.inference_mode():
             answer = self.network({"wav": sound.to(self.device), "mask": mask.to(self.device)})
-        return torch.stack([answer[axis] for axis in AXES], 1).double().cpu().numpy()
+        return list(torch.stack([answer[axis] for axis in AXES], 1).double().cpu().numpy())
 
     def _mean(self, found: Sequence[tuple[np.ndarray, int]]) -> dict[str, float]:
         shares = np.array([valid for _, valid in found], float)
@@ -117,7 +117,7 @@ def load(path: Path) -> tuple[nn.Module, Mapping[str, Mapping[str, float]]]:
 
 def _network_class() -> Any:
     try:
-        from audiobox_aesthetics.model.aes import AesMultiOutput
+        from audiobox_aesthetics.model.aes import AesMultiOutput  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingPackage("audiobox", "audiobox_aesthetics", "paper") from error
     return AesMultiOutput

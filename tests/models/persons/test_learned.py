@@ -1,4 +1,4 @@
-"""RT-DETRv2 and YOLO: released layouts loaded strictly, boxes in the frame's pixels, persons only, batch equals single."""
+"""RT-DETRv2 and YOLO: released layouts loaded strictly, persons only, in the frame's pixels, batches as singles."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def rtdetr_folder(folder: Path) -> Path:
         out_features=["stage2", "stage3", "stage4"],
     )  # fmt: skip
     config = transformers.RTDetrV2Config(
-        backbone_config=backbone, encoder_in_channels=[16, 24, 32], encoder_hidden_dim=32, encoder_ffn_dim=32, d_model=32,
-        decoder_in_channels=[32, 32, 32], decoder_ffn_dim=32, num_queries=20, decoder_layers=2, hidden_expansion=0.5,
-        encoder_attention_heads=2, decoder_attention_heads=2, id2label={0: "person", 1: "bicycle", 2: "car"},
-        label2id={"person": 0, "bicycle": 1, "car": 2},
+        backbone_config=backbone, encoder_in_channels=[16, 24, 32], encoder_hidden_dim=32, encoder_ffn_dim=32,
+        d_model=32, decoder_in_channels=[32, 32, 32], decoder_ffn_dim=32, num_queries=20, decoder_layers=2,
+        hidden_expansion=0.5, encoder_attention_heads=2, decoder_attention_heads=2,
+        id2label={0: "person", 1: "bicycle", 2: "car"}, label2id={"person": 0, "bicycle": 1, "car": 2},
     )  # fmt: skip
     transformers.RTDetrV2ForObjectDetection(config).save_pretrained(folder)
     transformers.RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
@@ -58,6 +58,10 @@ def yolo_file(folder: Path) -> Path:
     return folder / "yolo11n.pt"
 
 
+def flat(found: list[list[Box]]) -> list[Box]:
+    return [box for boxes in found for box in boxes]
+
+
 def inside(found: list[list[Box]]) -> bool:
     return all(
         0 <= b.x0 < b.x1 <= 160 and 0 <= b.y0 < b.y1 <= 120 and 0 <= b.score <= 1 for each in found for b in each
@@ -66,7 +70,7 @@ def inside(found: list[list[Box]]) -> bool:
 
 def equal(found: list[list[Box]], other: list[list[Box]]) -> None:
     assert [len(each) for each in found] == [len(each) for each in other]
-    for ours, theirs in zip(sum(found, []), sum(other, []), strict=True):
+    for ours, theirs in zip(flat(found), flat(other), strict=True):
         np.testing.assert_allclose(list(ours.model_dump().values()), list(theirs.model_dump().values()), atol=2e-3)
         assert abs(ours.score - theirs.score) <= 1e-5
 
@@ -78,11 +82,11 @@ def test_rtdetr_finds_the_same_persons_alone_and_in_a_batch(cache: Path) -> None
     detector = RtDetrPersons(RtDetrSettings(weights="rtdetr_v2_r18", least_score=0.0), "cpu", smallest=1)
     together = detector.detect(FRAMES)
     assert inside(together)
-    assert sum(together, [])
+    assert flat(together)
     equal(together, [detector.detect(FRAMES[i : i + 1])[0] for i in range(3)])
     assert detector.labels == {0}
     detector.labels = {0, 1, 2}
-    assert len(sum(detector.detect(FRAMES), [])) > len(sum(together, []))
+    assert len(flat(detector.detect(FRAMES))) > len(flat(together))
 
 
 def test_rtdetr_refuses_weights_with_a_tensor_missing(cache: Path) -> None:
@@ -108,7 +112,7 @@ def test_yolo_is_read_as_data_and_finds_the_same_persons_alone_and_in_a_batch(
     assert "AGPL-3.0" in capsys.readouterr().err
     together = detector.detect(FRAMES)
     assert inside(together)
-    assert sum(together, [])
+    assert flat(together)
     equal(together, [detector.detect(FRAMES[i : i + 1])[0] for i in range(3)])
 
 
