@@ -20,14 +20,16 @@ from demix.media import sandbox
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
+from demix.media.probe import read as read_facts
 from demix.records import Probe
 
-_PICTURE, _SOUND = b"P", b"S"
+_FACTS, _PICTURE, _SOUND = b"F", b"P", b"S"
 _HEAD = struct.Struct("<cq")
 
 
 @dataclass(frozen=True)
 class Whole:
+    probe: Probe
     pictures: np.ndarray
     """uint8 RGB (frames, height, width, 3), upright and with square pixels."""
     times: np.ndarray
@@ -38,19 +40,15 @@ class Whole:
     sample_rate: int
 
 
-def read_whole(path: Path, probe: Probe, limits: MediaLimits, max_seconds: float) -> Whole:
-    """The first `max_seconds` of the video at `path`. Raises `MediaError`."""
+def read_whole(path: Path, limits: MediaLimits, max_seconds: float) -> Whole:
+    """The first `max_seconds` of the video at `path`. Raises `MediaError`, as `probe` does too."""
+    arguments = {"path": str(path.absolute()), "limits": limits.model_dump(), "max_seconds": max_seconds}
+    records = sandbox.stream("demix.media.whole:read", arguments, limits, seconds=limits.scan_seconds)
+    probe = Probe.model_validate_json(bytes(next(records)[_HEAD.size :]))
     video = probe.video
     tick = Fraction(video.time_base)
-    end = min(video.end_pts, video.start_pts + round(max_seconds / tick))
-    arguments = {
-        "path": str(path.absolute()),
-        "probe": probe.model_dump(),
-        "limits": limits.model_dump(),
-        "end_pts": end,
-    }
     pictures, times, sounds = [], [], []
-    for record in sandbox.stream("demix.media.whole:read", arguments, limits, seconds=limits.scan_seconds):
+    for record in records:
         kind, pts = _HEAD.unpack_from(record)
         data = memoryview(record)[_HEAD.size :]
         if kind == _PICTURE:
@@ -60,8 +58,14 @@ def read_whole(path: Path, probe: Probe, limits: MediaLimits, max_seconds: float
             sounds.append((pts, np.frombuffer(data, np.float32)))
     if not pictures:
         raise MediaError("decode", f"{path}: no frame can be decoded")
-    seconds = float((end - video.start_pts) * tick)
-    return Whole(np.stack(pictures), np.array(times), *_placed(sounds, probe, seconds))
+    seconds = float((_end(probe, max_seconds) - video.start_pts) * tick)
+    return Whole(probe, np.stack(pictures), np.array(times), *_placed(sounds, probe, seconds))
+
+
+def _end(probe: Probe, max_seconds: float) -> int:
+    """Where reading stops, in ticks of the pictures."""
+    video = probe.video
+    return min(video.end_pts, video.start_pts + round(max_seconds / Fraction(video.time_base)))
 
 
 def _placed(sounds: list[tuple[int, np.ndarray]], probe: Probe, seconds: float) -> tuple[np.ndarray | None, int]:
@@ -79,21 +83,21 @@ def _placed(sounds: list[tuple[int, np.ndarray]], probe: Probe, seconds: float) 
 # --- the child's side ------------------------------------------------------------------------------------------------
 
 
-def read(path: str, probe: dict[str, Any], limits: dict[str, Any], end_pts: int) -> Iterator[tuple[bytes, np.ndarray]]:
-    """Records of pictures and sound, in the file's order; runs in the sandbox."""
-    facts = Probe(**probe)
-    audio = facts.audio
+def read(path: str, limits: dict[str, Any], max_seconds: float) -> Iterator[tuple[bytes, bytes | np.ndarray]]:
+    """Records: the facts, then pictures and sound in the file's order; runs in the sandbox."""
+    facts = Probe.model_validate(read_facts(path, limits))
+    yield _HEAD.pack(_FACTS, 0), facts.model_dump_json().encode()
+    audio, end = facts.audio, _end(facts, max_seconds)
     with open_container(path, MediaLimits(**limits)) as container:
         streams = [container.streams[facts.video.index]]
-        tick = Fraction(facts.video.time_base)
         if audio is not None:
             streams.append(container.streams[audio.index])
-            audio_end = int(end_pts * tick / Fraction(audio.time_base))
+            audio_end = int(end * Fraction(facts.video.time_base) / Fraction(audio.time_base))
             resampler = av.AudioResampler("flt", audio.layout, audio.sample_rate)
         for frame in container.decode(streams):
             if isinstance(frame, VideoFrame):
                 pts = frame_pts(container, frame)
-                if facts.video.start_pts <= pts < end_pts:
+                if facts.video.start_pts <= pts < end:
                     yield _HEAD.pack(_PICTURE, pts), _upright(frame, facts)
             elif audio is not None and frame.pts is not None and frame.pts < audio_end:
                 pts = frame.pts
@@ -105,4 +109,5 @@ def _upright(frame: VideoFrame, facts: Probe) -> np.ndarray:
     width, height, rotation = facts.video.width, facts.video.height, facts.video.rotation
     stored = (height, width) if rotation in (90, 270) else (width, height)
     picture = frame.reformat(*stored, format="rgb24").to_ndarray()
-    return np.ascontiguousarray(np.rot90(picture, -rotation // 90)) if rotation else picture
+    # Rows of a frame may be padded: without the copy the array is a view with gaps.
+    return np.ascontiguousarray(np.rot90(picture, -rotation // 90))

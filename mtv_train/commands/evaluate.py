@@ -61,26 +61,16 @@ def run(args: argparse.Namespace) -> int:
     layers = [read_yaml(args.config)] if args.config else []
     settings = validate(EvaluateSettings, merge(*layers, *(parse_assignment(text) for text in args.set)))
     metrics = chosen_metrics(args.metrics)
-    if args.reference is None and "fvd" in metrics:
-        if args.metrics != "all":
-            raise ConfigError("fvd compares with real videos: give --reference DATASET, or leave fvd out of --metrics")
-        if metrics == ("fvd",):
-            raise ConfigError("nothing is left to measure")
+    if args.reference is None and "fvd" in metrics and args.metrics != "all":
+        raise ConfigError("fvd compares with real videos: give --reference DATASET, or leave fvd out of --metrics")
     if args.networks not in SUITES:
         raise ConfigError(f"--networks {args.networks}: there are {', '.join(SUITES)}")
     device = torch.device(_device(args.device))
     suite = SUITES[args.networks](settings, device)
-    needed = [name for name in metrics if name != "fvd" or args.reference is not None]
-    used = check_licences(suite, needed, [name.strip() for name in args.accept_licence.split(",")])
+    request = Request(_sets(args), metrics, args.reference, args.reference_limit, args.paper)
+    used = check_licences(suite, request.measurable, [name.strip() for name in args.accept_licence.split(",")])
     for line in used:
         print(line, file=sys.stderr)
-    request = Request(
-        sets=_sets(args),
-        metrics=tuple(needed),
-        reference=args.reference,
-        reference_limit=args.reference_limit,
-        published=args.paper,
-    )
     evaluation = evaluate(request, settings, suite, device, args.cache or _cache(), used)
     page = write_report(evaluation, args.out)
     print(markdown(evaluation))

@@ -35,6 +35,11 @@ class Request:
     reference_limit: int | None = None
     published: bool = False
 
+    @property
+    def measurable(self) -> tuple[str, ...]:
+        """The metrics without FVD, where there are no real videos to compare with."""
+        return tuple(name for name in self.metrics if name != "fvd" or self.reference is not None)
+
 
 def evaluate(
     request: Request,
@@ -48,12 +53,12 @@ def evaluate(
     the result. What was measured stays in `cache`, so that the same call again goes on where it stopped."""
     texts = captions(request.reference) if request.reference else {}
     sets = {name: find_videos(folder, texts) for name, folder in request.sets.items()}
-    evaluator = Evaluator(request.metrics, settings, suite, device, Cache(cache))
+    evaluator = Evaluator(request.measurable, settings, suite, device, Cache(cache))
     real, against, lost = _real(request, sets, evaluator, cache)
     results = []
     for name, videos in sets.items():
         measured = evaluator.measure(videos, name)
-        results.append(summarise(name, str(request.sets[name]), measured, request.metrics, real, settings.seed))
+        results.append(summarise(name, str(request.sets[name]), measured, request.measurable, real, settings.seed))
     return Evaluation(
         sets=tuple(results),
         reference=against.about if against else None,
@@ -73,7 +78,7 @@ def _real(
     request: Request, sets: Mapping[str, Sequence[Video]], evaluator: Evaluator, cache: Path
 ) -> tuple[np.ndarray | None, Reference | None, tuple[tuple[str, str, str], ...]]:
     """Logits of the real videos, what they are, and those that have none; nothing where FVD is not wanted."""
-    if request.reference is None or "fvd" not in request.metrics:
+    if request.reference is None or "fvd" not in request.measurable:
         return None, None, ()
     stems = {PurePosixPath(video.name).stem for videos in sets.values() for video in videos}
     against = reference(request.reference, stems, cache / "reference", request.reference_limit)

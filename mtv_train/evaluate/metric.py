@@ -10,17 +10,13 @@ import numpy as np
 import torch
 
 from mtv_train.evaluate.settings import EvaluateSettings
-from mtv_train.evaluate.video import Clip
+from mtv_train.evaluate.video import Clip, Unscorable
 
 if TYPE_CHECKING:  # the suite knows the metrics' names
     from mtv_train.evaluate.suite import Suite
 
 Arrays = Mapping[str, np.ndarray]
 """What a metric keeps of a video: embeddings, times, distances."""
-
-
-class Unscorable(ValueError):
-    """This video has no value of this metric; the message says why. It is listed, and in no average."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +33,8 @@ class Column:
 
 
 class Metric(Protocol):
+    """One file, one metric; built when the first video needs it."""
+
     name: ClassVar[str]
     revision: ClassVar[str]
     """Raised when the same video and weights would be measured otherwise: part of the cache's key."""
@@ -56,3 +54,6 @@ class Metric(Protocol):
     @staticmethod
     def score(measured: Arrays) -> dict[str, float]:
         """Values of the columns that single videos have, by their keys. Raises `Unscorable`."""
+
+
+__all__ = ["Arrays", "Column", "Metric", "Unscorable"]

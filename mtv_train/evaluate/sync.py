@@ -63,10 +63,8 @@ class LipSync:
         return settings.sync.model_dump()
 
     def measure(self, clip: Clip) -> Arrays:
-        if clip.wave is None:
-            raise Unscorable("has no sound")
-        pictures = clip.pictures[clip.at(FPS)]
         sound = to_int16(clip.mono(SAMPLE_RATE))
+        pictures = clip.pictures[clip.at(FPS)]
         found = [self._distances(pictures, sound, track) for track in self._tracks(pictures)]
         curves = [curve for curve in found if curve is not None]
         if not curves:

@@ -10,8 +10,11 @@ import numpy as np
 
 from demix.media.audio import mono, resample
 from demix.media.limits import MediaLimits
-from demix.media.probe import probe
 from demix.media.whole import read_whole
+
+
+class Unscorable(ValueError):
+    """This video has no value of some metric; the message says why. It is listed, and in no average."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,9 @@ class Clip:
     """Whether the file goes on after `pictures`."""
 
     def mono(self, sample_rate: int) -> np.ndarray:
-        """The mean of the channels, float32 (samples,), at another rate. Raises ValueError for a silent film."""
+        """The mean of the channels, float32 (samples,), at another rate. Raises `Unscorable` for a silent film."""
         if self.wave is None:
-            raise ValueError(f"{self.name}: has no sound")
+            raise Unscorable("has no sound")
         return resample(mono(self.wave), self.sample_rate, sample_rate)
 
     def at(self, fps: float) -> np.ndarray:
@@ -62,9 +65,8 @@ class Clip:
 
 def read_clip(video: Video, max_seconds: float, limits: MediaLimits | None = None) -> Clip:
     """Decodes the first `max_seconds` of `video`. Raises `MediaError` for a file that is no video."""
-    limits = limits or MediaLimits()
-    facts = probe(video.path, limits)
-    whole = read_whole(video.path, facts, limits, max_seconds)
+    whole = read_whole(video.path, limits or MediaLimits(), max_seconds)
+    facts = whole.probe
     return Clip(
         name=video.name,
         pictures=whole.pictures,

@@ -30,15 +30,16 @@ class I3D(nn.Module):
     Padding follows TensorFlow's SAME rule, worked out from each input's size, and is zeros also before pooling.
     """
 
-    def __init__(self, classes: int = CLASSES, norm_eps: float = 1e-5):
-        """`norm_eps`: 1e-5 as the PyTorch copies of the network have it; the TensorFlow original used 1e-3."""
+    def __init__(self, classes: int = CLASSES, norm_eps: float = 1e-5, shrink: int = 1):
+        """`norm_eps`: 1e-5 as the PyTorch copies of the network have it; the TensorFlow original used 1e-3. `shrink`
+        divides the width of every layer but the last."""
         super().__init__()
-        self.Conv3d_1a_7x7 = Unit(3, 64, 7, stride=2, norm_eps=norm_eps)
-        self.Conv3d_2b_1x1 = Unit(64, 64, 1, norm_eps=norm_eps)
-        self.Conv3d_2c_3x3 = Unit(64, 192, 3, norm_eps=norm_eps)
-        channels = 192
+        first, channels = 64 // shrink, 192 // shrink
+        self.Conv3d_1a_7x7 = Unit(3, first, 7, stride=2, norm_eps=norm_eps)
+        self.Conv3d_2b_1x1 = Unit(first, first, 1, norm_eps=norm_eps)
+        self.Conv3d_2c_3x3 = Unit(first, channels, 3, norm_eps=norm_eps)
         for name, mixture in MIXTURES.items():
-            block = Inception(channels, mixture, norm_eps)
+            block = Inception(channels, tuple(width // shrink for width in mixture), norm_eps)
             self.add_module(name, block)
             channels = block.channels
         self.logits = Unit(channels, classes, 1, plain=True)
@@ -84,7 +85,7 @@ class Unit(nn.Module):
 class Inception(nn.Module):
     """Four branches side by side, concatenated along the channels."""
 
-    def __init__(self, inputs: int, mixture: Mixture, norm_eps: float):
+    def __init__(self, inputs: int, mixture: tuple[int, ...], norm_eps: float):
         super().__init__()
         b0, b1a, b1b, b2a, b2b, b3b = mixture
         self.b0 = Unit(inputs, b0, 1, norm_eps=norm_eps)

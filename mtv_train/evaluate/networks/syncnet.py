@@ -15,31 +15,33 @@ COLUMNS = 20
 class SyncNet(nn.Module):
     """Two convolutional towers. State dict: the layout of the released `syncnet_v2.model`."""
 
-    def __init__(self, embedding: int = 1024):
+    def __init__(self, embedding: int = 1024, shrink: int = 1):
+        """`shrink` divides the width of every layer but the last: 1 is the released network."""
         super().__init__()
+        c64, c96, c192, c256, c384, c512 = (width // shrink for width in (64, 96, 192, 256, 384, 512))
         self.netcnnaud = nn.Sequential(
-            *_conv2d(1, 64, 3, padding=1),
+            *_conv2d(1, c64, 3, padding=1),
             nn.MaxPool2d((1, 1), stride=(1, 1)),
-            *_conv2d(64, 192, 3, padding=1),
+            *_conv2d(c64, c192, 3, padding=1),
             nn.MaxPool2d((3, 3), stride=(1, 2)),
-            *_conv2d(192, 384, 3, padding=1),
-            *_conv2d(384, 256, 3, padding=1),
-            *_conv2d(256, 256, 3, padding=1),
+            *_conv2d(c192, c384, 3, padding=1),
+            *_conv2d(c384, c256, 3, padding=1),
+            *_conv2d(c256, c256, 3, padding=1),
             nn.MaxPool2d((3, 3), stride=(2, 2)),
-            *_conv2d(256, 512, (5, 4)),
+            *_conv2d(c256, c512, (5, 4)),
         )
-        self.netfcaud = _head(embedding)
-        self.netfclip = _head(embedding)
+        self.netfcaud = _head(c512, embedding)
+        self.netfclip = _head(c512, embedding)
         self.netcnnlip = nn.Sequential(
-            *_conv3d(3, 96, (5, 7, 7), stride=2),
+            *_conv3d(3, c96, (5, 7, 7), stride=2),
             nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2)),
-            *_conv3d(96, 256, (1, 5, 5), stride=2, padding=1),
+            *_conv3d(c96, c256, (1, 5, 5), stride=2, padding=1),
             nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),
-            *_conv3d(256, 256, (1, 3, 3), padding=1),
-            *_conv3d(256, 256, (1, 3, 3), padding=1),
-            *_conv3d(256, 256, (1, 3, 3), padding=1),
+            *_conv3d(c256, c256, (1, 3, 3), padding=1),
+            *_conv3d(c256, c256, (1, 3, 3), padding=1),
+            *_conv3d(c256, c256, (1, 3, 3), padding=1),
             nn.MaxPool3d((1, 3, 3), stride=(1, 2, 2)),
-            *_conv3d(256, 512, (1, 6, 6)),
+            *_conv3d(c256, c512, (1, 6, 6)),
         )
 
     def embed_lips(self, windows: torch.Tensor) -> torch.Tensor:
@@ -63,5 +65,5 @@ def _conv3d(
     return [conv, nn.BatchNorm3d(outputs), nn.ReLU()]
 
 
-def _head(embedding: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(512, 512), nn.BatchNorm1d(512), nn.ReLU(), nn.Linear(512, embedding))
+def _head(width: int, embedding: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, embedding))

@@ -35,7 +35,7 @@ class Tiny:
 
     def i3d(self) -> Callable[[torch.Tensor], torch.Tensor]:
         with _seeded():
-            return I3D().eval().requires_grad_(False).to(self.device)
+            return I3D(shrink=8).eval().requires_grad_(False).to(self.device)
 
     def clip(self) -> Any:
         from transformers import CLIPConfig, CLIPModel
@@ -63,7 +63,7 @@ class Tiny:
 
     def syncnet(self) -> SyncNet:
         with _seeded():
-            return SyncNet().eval().requires_grad_(False).to(self.device)
+            return SyncNet(embedding=64, shrink=16).eval().requires_grad_(False).to(self.device)
 
     def faces(self) -> FaceDetector:
         return MiddleFace()
