@@ -75,9 +75,6 @@ ENTRIES: tuple[Weights, ...] = (
                 "7747f9fd2c782306dbec1504360fbb645a097a48446f23486c3ff9c89bc11788",
             ),
             _spleeter(
-                "meta", "model.meta", 805_575, "6e1f6d86a22bb452a58cb20e3de87b416f8a79e626ca223e20f763ab2d21ec95"
-            ),
-            _spleeter(
                 "checkpoint", "checkpoint", 67, "011c96b970c1f56137037924fe1a0f0851369b0ee6692e120aea798615326f48"
             ),
         ),
