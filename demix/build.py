@@ -21,16 +21,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from demix import recipe, weights
+from demix.clip_table import ClipTable, remove_clips
 from demix.config import ConfigError
 from demix.engine import lock
 from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase
 from demix.engine.progress import meter
-from demix.engine.row import Row, from_columns, to_columns
+from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions
 from demix.preflight import check_nodes, check_places, check_weights
 from demix.records import Candidate, Clip, Kind, Probe, Shots, Source
@@ -40,8 +38,7 @@ from demix.stage import Stage
 from demix.stages.shots import clips_of
 from demix.store import Store
 
-CANDIDATES, CLIPS, TIMINGS, FINISHED = "candidates.jsonl", "clips.parquet", "timings.jsonl", "finished.json"
-_PAGE = 4096
+CANDIDATES, TIMINGS, FINISHED = "candidates.jsonl", "timings.jsonl", "finished.json"
 
 
 @dataclass(frozen=True)
@@ -112,8 +109,8 @@ class Build:
         """Finds the shots of every source, then writes the clip table."""
         self.probe()
         self._run(self._index_phase(), "sources")
-        if not self._has_clips():
-            self._write_clips()
+        if not self._clips().exists():
+            self._clips().write(list(self._found_clips()))
 
     def source_ends(self) -> list[SourceEnd]:
         """What became of every candidate; those not indexed yet are left out."""
@@ -191,15 +188,12 @@ class Build:
 
     def clip_rows(self) -> Iterator[Row]:
         """The clip table, sorted by id, a page at a time; empty before there is one of these sources and settings."""
-        if not self._has_clips():
-            return
-        for batch in pq.ParquetFile(self.store.local(CLIPS)).iter_batches(batch_size=_PAGE):
-            yield from from_columns(batch.to_pydict())
+        return self._clips().rows()
 
     def check_clips(self, annotated: bool = False) -> None:
         """Raises `ConfigError` unless the clip table is that of these sources and settings and, if asked, every clip of
         it has ended."""
-        if not self._has_clips():
+        if not self._clips().exists():
             raise ConfigError(
                 f"{self.store.root}: no clip table of these sources and settings is here; run `demix index FILMS` first"
             )
@@ -209,20 +203,20 @@ class Build:
                 f"clip {waiting.id} and maybe more are not annotated with these settings; run `demix annotate` first"
             )
 
-    def _has_clips(self) -> bool:
-        if not self.store.exists(CLIPS):
-            return False
-        said = pq.read_schema(self.store.local(CLIPS)).metadata or {}
-        return said.get(_CLIPS_OF) == self._clips_of()
-
-    def _clips_of(self) -> bytes:
-        """What the clip table depends on: the files named, and how they are probed and indexed."""
+    def _clips(self) -> ClipTable:
+        """The clip table of the files named, as they are probed and indexed with these settings."""
         digest = hashlib.blake2b(digest_size=16)
         for candidate in self.named:
             digest.update(candidate.model_dump_json().encode())
         for phase in (self._sources_phase(), self._index_phase()):
             digest.update("".join(step.fingerprint for step in phase.steps).encode())
-        return digest.hexdigest().encode()
+        return ClipTable(self.store, digest.hexdigest())
+
+    def _found_clips(self) -> Iterator[Row]:
+        for end in self.source_ends():
+            if end.source and end.probe and end.shots:
+                for clip in clips_of(end.source, end.probe, end.shots):
+                    yield Row.of(clip, {Probe.name: end.probe})
 
     def remake(self, ids: Sequence[str], asking: Stage) -> None:
         """Runs one more stage on some clips, so that the media which it asks for are made where they are missing."""
@@ -230,18 +224,6 @@ class Build:
         stages = [*recipe.clip_stages(self.settings), asking]
         rows = lambda: (row for row in self.clip_rows() if row.id in wanted)  # noqa: E731
         self._run(Phase("annotate", stages, self.store, rows, self._base()), "clips")
-
-    def _write_clips(self) -> None:
-        rows = [
-            Row.of(clip, {Probe.name: end.probe})
-            for end in self.source_ends()
-            if end.source and end.probe and end.shots
-            for clip in clips_of(end.source, end.probe, end.shots)
-        ]
-        rows.sort(key=lambda row: row.id)
-        schema = _CLIPS_SCHEMA.with_metadata({_CLIPS_OF: self._clips_of()})
-        with self.store.write(CLIPS) as path:
-            pq.write_table(pa.table(to_columns(rows), schema=schema), path, row_group_size=_PAGE)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -282,7 +264,7 @@ class Build:
         if total:
             self.begin_work()
             if phase.name in ("sources", "index"):
-                self.store.remove(CLIPS)  # made of the answers so far
+                remove_clips(self.store)
         started = time.monotonic()
         with meter(phase.name, total, unit) as progress:
             phase.run(lambda: self.runner, options, lambda row: progress.advance(_film_seconds(row)))
@@ -364,7 +346,3 @@ def _rank(candidate: Candidate) -> tuple[bool, str, str, str]:
 def _film_seconds(row: Row) -> float:
     subject = row.parse_subject()
     return float(subject.seconds) if isinstance(subject, Clip) else 0.0
-
-
-_CLIPS_OF = b"demix.clips_of"
-_CLIPS_SCHEMA = pa.schema([(name, pa.string()) for name in to_columns([])])

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
-from demix.build import CLIPS, Build
+from demix.build import Build
+from demix.clip_table import clips_with
 from demix.dataset.plan import Shard, plan_shards
 from demix.dataset.restore import restore_media
 from demix.dataset.sample import Sample
@@ -18,7 +16,6 @@ from demix.dataset.shard import is_committed, prune, write_shard
 from demix.engine.ledger import Ledger
 from demix.engine.phase import End, ends_of
 from demix.engine.progress import meter
-from demix.engine.row import from_columns
 from demix.engine.worker import Step
 from demix.records import Record
 from demix.stages.media_ready import MediaReady, ReadySettings
@@ -65,7 +62,7 @@ def pack(build: Build) -> list[Shard]:
 def write_planned(task: PackTask) -> str:
     """Writes one shard; runs anywhere. Returns its path."""
     store = Store(task.work)
-    chosen = clips_with([entry.clip_id for entry in task.shard.entries], store, task.steps, task.kinds)
+    chosen = ends_with([entry.clip_id for entry in task.shard.entries], store, task.steps, task.kinds)
     write_shard(task.shard, samples(chosen), store, task.dataset)
     return task.shard.tar
 
@@ -77,22 +74,20 @@ def samples(ends: Iterable[End]) -> Iterator[Sample]:
             yield Sample(end.item.clip, end.item.records)
 
 
-def clips_with(
+def ends_with(
     ids: Sequence[str], store: Store, steps: Sequence[Step], kinds: Mapping[str, type[Record]]
 ) -> Iterator[End]:
     """How these clips of the clip table ended, sorted by id."""
-    table, ledger = store.local(CLIPS), Ledger(store)
-    wanted = iter(sorted(ids))
+    ledger, wanted = Ledger(store), iter(sorted(ids))
     while page := list(islice(wanted, _PAGE)):
-        rows = from_columns(pq.read_table(table, filters=pc.field("id").isin(page)).to_pydict())
-        yield from ends_of(sorted(rows, key=lambda row: row.id), steps, kinds, ledger)
+        yield from ends_of(clips_with(store, page), steps, kinds, ledger)
 
 
 def _bring_media_back(build: Build, shards: Sequence[Shard]) -> None:
     """Media of the planned clips that an earlier purge removed: copied from old shards, or else made again."""
     ids = [entry.clip_id for shard in shards for entry in shard.entries]
     phase = build.clip_phase()
-    planned = samples(clips_with(ids, build.store, phase.steps, phase.kinds))
+    planned = samples(ends_with(ids, build.store, phase.steps, phase.kinds))
     keys = {media.key: sample.clip.id for sample in planned for media in sample.media.values()}
     lost = restore_media(build.store, build.dataset, keys)
     if lost:
