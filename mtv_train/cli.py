@@ -56,26 +56,6 @@ def parser() -> argparse.ArgumentParser:
     train = _command(commands, "train", "train:train", "train a recipe on a dataset, or go on with a run")
     add_training(train)
 
-    precompute = _command(
-        commands,
-        "precompute",
-        "precompute:precompute",
-        "latents, text embeddings and audio features, on Ray actors",
-    )
-    precompute.add_argument("dataset", type=Path, metavar="DATASET", help="the dataset's folder")
-    precompute.add_argument("--recipe", required=True, help="the recipe whose encoders and windows are used")
-    precompute.add_argument("--cache", help="where it is written: a folder or fsspec URI (default: DATASET/.mtv_cache)")
-    precompute.add_argument(
-        "--parts",
-        default="latents,text,audio",
-        help="what to compute, comma-separated (default: latents,text,audio)",
-    )
-    precompute.add_argument("--split", choices=("train", "test"), default="train", help="(default: train)")
-    precompute.add_argument("--runner", choices=("ray", "sequential"), default="ray", help="(default: ray)")
-    precompute.add_argument("--address", help="Ray cluster to join (default: the one here, else a local one)")
-    precompute.add_argument("--gpus", type=float, default=0.0, help="GPUs an actor asks for (default: 0)")
-    _settings(precompute)
-
     plan = _command(commands, "plan", "plan:plan", "FLOPs, memory a GPU, steps and days of a recipe")
     _recipe(plan)
     plan.add_argument("--gpus", type=int, default=24, help="GPUs for the estimate of days (default: 24)")
@@ -102,7 +82,15 @@ def parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("source", type=Path, metavar="FILE", help="mp_rank_00_model_states.pt, or our folder")
     convert.add_argument("out", type=Path, metavar="OUT", help="the folder to write (or the .pt file, from a folder)")
-    convert.add_argument("--report", type=Path, help="write the fate of every key here (default: a summary on screen)")
+    convert.add_argument(
+        "--official", action="store_true", help="mark the model to repeat the release's numbers where those are odd"
+    )
+    for name, about in (
+        ("evaluate", "score folders of generated videos by the paper's metrics"),
+        ("protocol", "the paper's test as jobs to sample"),
+    ):
+        module = importlib.import_module(f"mtv_train.commands.{name}")  # these import nothing at their top
+        module.add_arguments(_command(commands, name, f"{name}:run", about))
     return top
 
 

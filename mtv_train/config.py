@@ -273,6 +273,13 @@ class TrainSettings(Settings):
             raise ValueError("data.window.audio_radius must equal model.mtv.audio_window")
         if set(self.model.mtv.tracks) != set(self.data.window.tracks):
             raise ValueError(f"data.window.tracks must be {list(self.model.mtv.tracks)}, what the model listens to")
+        backbone, frames = self.model.backbone, self.data.window.frames
+        made_for = (backbone.sample_frames, backbone.sample_height, backbone.sample_width)
+        if backbone.use_learned_positional_embeddings and made_for != (frames, *self.latent_shape[2:]):
+            raise ValueError(
+                f"data.window gives latents of {(frames, *self.latent_shape[2:])} (frames, height, width), but this "
+                f"backbone's learned positions are for {made_for}"
+            )
         if self.parallel.reduction == "tree" and self.parallel.replicate > 1:
             raise ValueError("parallel.reduction=tree cannot be used with parallel.replicate above 1")
         if not self.stages:

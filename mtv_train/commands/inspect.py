@@ -29,8 +29,8 @@ def inspect(args: argparse.Namespace) -> int:
         saved = read_state(args.run, saves[-1])
         position = saved["position"]
         console.print(
-            f"committed checkpoints: {', '.join(map(str, saves))}; the newest stands in stage {position['stage']}, step "
-            f"{position['stage_step']}, sample {position['samples_seen']} (written by {saved['world']} rank(s))"
+            f"committed checkpoints: {', '.join(map(str, saves))}; the newest stands in stage {position['stage']}, "
+            f"step {position['stage_step']}, sample {position['samples_seen']} (written by {saved['world']} rank(s))"
         )
     else:
         console.print("no committed checkpoint yet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -12,6 +13,9 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from mtv_train.config import ParallelSettings
 from mtv_train.distributed.activation import checkpoint_blocks
 from mtv_train.distributed.reduction import TreeReduceScatter
+
+# The prediction is a view, and nothing changes it in place.
+warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
 
 PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
 

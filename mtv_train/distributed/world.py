@@ -23,8 +23,9 @@ class World:
     local_rank: int
     device: torch.device
     control: dist.ProcessGroup
-    """A gloo group of all ranks for small things on the CPU (counts, names, commits); never used for tensors of the
-    model, so that a save in the background cannot cross a collective of the step."""
+    """A gloo group of all ranks for small things on the CPU: counts, names, barriers."""
+    saving: dist.ProcessGroup
+    """Another, for checkpoints alone: a save talks from a thread of its own, and must not cross what the loop says."""
     owned: bool = True
     """Whether `leave` ends the process group; one that Ray Train made is left alone."""
 
@@ -83,7 +84,8 @@ def join(device: str = "auto", timeout_minutes: float = 30.0) -> World:
     if owned:
         _start(chosen, timeout)
     control = dist.new_group(backend="gloo", timeout=timeout)
-    return World(dist.get_rank(), dist.get_world_size(), local, chosen, control, owned)
+    saving = dist.new_group(backend="gloo", timeout=timeout)
+    return World(dist.get_rank(), dist.get_world_size(), local, chosen, control, saving, owned)
 
 
 def _start(device: torch.device, timeout: timedelta) -> None:

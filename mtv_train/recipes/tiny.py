@@ -23,13 +23,13 @@ def tiny() -> TrainSettings:
     return TrainSettings(
         model=tiny_model(),
         data=DataSettings(
-            window=WindowSettings(frames=9, stride=8, height=64, width=96), loader=LoaderSettings(workers=0)
+            window=WindowSettings(frames=9, stride=8, height=48, width=64), loader=LoaderSettings(workers=0)
         ),
         optim=OptimSettings(batch=4, lr=2e-3, warmup_steps=10, ema=0.95),
-        stages=five_stages(steps=40),
+        stages=five_stages(steps=20),
         parallel=ParallelSettings(precision="float32", activation="none"),
-        checkpoint=CheckpointSettings(every=50, keep_last=2, keep_every=0),
-        validation=ValidationSettings(every=100, samples=1, steps=20),
+        checkpoint=CheckpointSettings(every=25, keep_last=2, keep_every=0),
+        validation=ValidationSettings(every=50, samples=1, steps=20),
         log=LogSettings(every=5),
     )
 
@@ -45,8 +45,8 @@ def tiny_model() -> ModelSettings:
             time_embed_dim=32,
             text_embed_dim=32,
             max_text_seq_length=16,
-            sample_width=12,
-            sample_height=8,
+            sample_width=8,
+            sample_height=6,
             sample_frames=9,
         ),
         encoders=RandomEncoders(

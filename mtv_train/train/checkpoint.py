@@ -85,7 +85,7 @@ class Checkpoints:
         writing = dcp.async_save(
             _tree(model, optimizer, ema),
             storage_writer=dcp.FileSystemWriter(aside, single_file_per_rank=True, sync_files=True, overwrite=True),
-            process_group=self._world.control,
+            process_group=self._world.saving,
         )
         self._pending = self._thread.submit(self._finish, cast("Future[Any]", writing), aside, target, dict(state))
         if self._settings.wait:
@@ -113,9 +113,7 @@ class Checkpoints:
     def load(self, step: int, model: nn.Module, optimizer: Optimizer, ema: Ema | None) -> None:
         """Put a save's values into the model, the optimizer and the average, whatever the number of ranks it had."""
         tree = _tree(model, optimizer, ema)
-        dcp.load(
-            tree, storage_reader=dcp.FileSystemReader(folder_of(self.run, step)), process_group=self._world.control
-        )
+        dcp.load(tree, storage_reader=dcp.FileSystemReader(folder_of(self.run, step)), process_group=self._world.saving)
         set_model_state_dict(model, tree["model"])
         set_optimizer_state_dict(model, optimizer, tree["optimizer"])
 

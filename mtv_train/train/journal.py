@@ -49,6 +49,7 @@ class Journal:
         self._peak = peak_tflops(settings.log, world.device)
         self._rate = 0.0
         self._last_step = 0
+        run.mkdir(parents=True, exist_ok=True)
         self._profiler: torch.profiler.profile | None = None
         self._sinks: list[Sink] = make_sinks(run, settings.log, settings.model_dump(mode="json")) if world.first else []
         self._samples = (run / f"samples-{world.rank}.jsonl").open("a") if settings.log.samples else None

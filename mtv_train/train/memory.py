@@ -11,14 +11,14 @@ from mtv_train.config import TrainSettings
 from mtv_train.distributed.names import parameter_name
 from mtv_train.model.transformer import MTVTransformer3DModel
 
-_WORKING_COPIES = 34
-"""Activations of one block while it is computed and differentiated, in units of tokens x width: a transformer block of
-this kind keeps about 34 half-precision values a token and channel (Korthikanti et al. 2022), ours its injections too."""
+_WORKING_BYTES = 34
+"""A transformer block keeps about 34 bytes a token and channel in half precision while it is computed and
+differentiated (Korthikanti et al. 2022); ours keeps its injections' besides."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Parameters: of the whole model, of them trained, of the largest unit that is gathered at once, and its trained."""
+    """Parameters: all, of them trained, of the largest unit that is gathered at once, of them trained."""
 
     total: int
     trained: int
@@ -75,8 +75,8 @@ def activations(settings: TrainSettings, half: int) -> int:
     backbone, parallel = settings.model.backbone, settings.parallel
     tokens = frames * (height // backbone.patch_size) * (width // backbone.patch_size) + backbone.max_text_seq_length
     one = tokens * backbone.width * half * parallel.micro_batch
-    kept = {"none": _WORKING_COPIES / 2, "selective": 3.0, "full": 1.0}[parallel.activation]
-    return int(one * (kept * backbone.num_layers + _WORKING_COPIES / 2))
+    kept = {"none": _WORKING_BYTES / 2, "selective": 3.0, "full": 1.0}[parallel.activation]
+    return int(one * (kept * backbone.num_layers + _WORKING_BYTES / 2))
 
 
 def _encoders(settings: TrainSettings) -> int:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKLCogVideoX
 
 from demix.config import ConfigError
 from demix.store import atomic
 from mtv_train.config import TrainSettings
 from mtv_train.data.batch import BadSample
 from mtv_train.data.cached import Caches
-from mtv_train.data.encoders import Encoders
+from mtv_train.data.encoders import Encoders, SoundEncoder, TextEncoder, VideoEncoder
 from mtv_train.data.errors import DatasetError
 from mtv_train.data.index import DatasetIndex
 from mtv_train.data.loader import Loader
@@ -164,15 +165,30 @@ def open_index(settings: TrainSettings, split: str, world: World) -> DatasetInde
         raise ConfigError(str(error)) from error
 
 
-def make_encoders(settings: TrainSettings, device: torch.device, all_parts: bool = False) -> tuple[Encoders, Any]:
+def make_encoders(settings: TrainSettings, device: torch.device) -> tuple[Encoders, AutoencoderKLCogVideoX | None]:
     """The frozen encoders that a run needs in its steps, and the VAE if it is among them. What is read from a cache
     needs none."""
-    raise NotImplementedError
+    model, seed, cached = settings.model, settings.seed, settings.data.cached
+    precision = PRECISIONS[settings.parallel.precision]
+    vae = text = sound = None
+    if "latents" not in cached:
+        vae = components.make_vae(model, seed, precision).to(device)
+    if "text" not in cached:
+        tokenizer, t5 = components.make_text_encoder(model, seed, precision)
+        text = TextEncoder(tokenizer, t5.to(device), model.backbone.max_text_seq_length)
+    if "audio" not in cached:
+        wav2vec = components.make_audio_encoder(model, seed).to(device)
+        sound = SoundEncoder(wav2vec, settings.data.window, official_alignment=model.official_alignment)
+    return Encoders(VideoEncoder(vae) if vae is not None else None, text, sound), vae
 
 
 def open_caches(settings: TrainSettings) -> Caches | None:
     """What was precomputed of the dataset, if the settings read any of it."""
-    raise NotImplementedError
+    if not settings.data.cached:
+        return None
+    from mtv_train.precompute.caches import open_caches as opened
+
+    return opened(settings)
 
 
 def make_validation(settings: TrainSettings, world: World, index: DatasetIndex, encoders: Encoders) -> Validation:
@@ -184,5 +200,5 @@ def make_validation(settings: TrainSettings, world: World, index: DatasetIndex, 
         log.warning("no test split: validation samples are from the train split")
     if settings.data.cached:  # the windows are encoded once, by encoders that are then let go
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"cached": ()})})
-        encoders, _ = make_encoders(settings, world.device, all_parts=True)
+        encoders, _ = make_encoders(settings, world.device)
     return Validation.make(index, encoders, settings, world)
