@@ -46,7 +46,11 @@ MODELS: dict[str, dict[str, str]] = {
         "yunet": "demix.models.faces.yunet:YunetFaces",
         "s3fd": "demix.models.faces.s3fd:S3fdFaces",
     },
-    "diarization": {"lite": "demix.models.diarization.lite:LiteDiarizer"},
+    "diarization": {
+        "lite": "demix.models.diarization.lite:LiteDiarizer",
+        "scribe": "demix.models.diarization.scribe:Scribe",
+        "pyannote": "demix.models.diarization.pyannote:PyannoteDiarizer",
+    },
     "active_speaker": {
         "mouth_flow": "demix.models.active_speaker.mouth_flow:MouthFlow",
         "lr_asd": "demix.models.active_speaker.networks:LrAsd",

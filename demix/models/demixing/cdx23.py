@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -51,19 +53,31 @@ class Cdx23:
         """(music, effects, speech; 2, samples) of `wave` (2, samples) at 44.1 kHz: the mean over the networks."""
         draw = random.Random(seed)
         total = torch.zeros(len(SOURCES), *wave.shape)
-        for network in self.networks:
-            separate = partial(
-                segmented,
-                network,
-                segment=int(network.samplerate * network.segment),
-                overlap=self.settings.overlap,
-                size_for=network.valid_length,
-                stems=len(SOURCES),
-                batch=self.settings.batch,
-                device=self.device,
-            )
-            total += shifted_mean(separate, wave, self.settings.shifts, int(0.5 * network.samplerate), draw)
+        with _seeded(seed):
+            for network in self.networks:
+                separate = partial(
+                    segmented,
+                    network,
+                    segment=int(network.samplerate * network.segment),
+                    overlap=self.settings.overlap,
+                    size_for=network.valid_length,
+                    stems=len(SOURCES),
+                    batch=self.settings.batch,
+                    device=self.device,
+                )
+                total += shifted_mean(separate, wave, self.settings.shifts, int(0.5 * network.samplerate), draw)
         return total / len(self.networks)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Python's own generator at a known place, and where it was afterwards: the network draws its positions from it."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 def checkpoints(settings: Cdx23Settings) -> list[Path]:
