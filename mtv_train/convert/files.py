@@ -43,11 +43,12 @@ def read_sat(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return state
 
 
-def convert_sat(
-    path: str | os.PathLike[str], out: str | os.PathLike[str], *, official: bool = False
-) -> ConversionReport:
-    """Write the model of a SAT file as a diffusers folder `out` (config.json, safetensors, the report)."""
-    model, report = from_sat(read_sat(path), official=official)
+def convert_sat(path: str | os.PathLike[str], out: str | os.PathLike[str], **sizes: Any) -> ConversionReport:
+    """Write the model of a SAT file as a diffusers folder `out` (config.json, safetensors, the report).
+
+    `sizes`: arguments of `from_sat`, for other models than the released ones.
+    """
+    model, report = from_sat(read_sat(path), **sizes)
     out = _fresh(out)
     aside = out.with_name(f".{out.name}.part")
     model.save_pretrained(aside)

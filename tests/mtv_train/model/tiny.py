@@ -66,6 +66,7 @@ def backbone(kind: str = "5b", seed: int = 0) -> CogVideoXTransformer3DModel:
 
 def model(kind: str = "5b", *, moved: bool = True, **changes: Any) -> MTVTransformer3DModel:
     """A model; `moved`: away from its zeros, as if it had been trained."""
+    torch.manual_seed(0)
     built = MTVTransformer3DModel({**BACKBONE, **KINDS[kind]}, settings(**changes).model_dump()).eval()
     if moved:
         generator = torch.Generator().manual_seed(1)
