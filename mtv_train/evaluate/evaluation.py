@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
@@ -13,7 +13,7 @@ import torch
 
 from demix.config import ConfigError
 from mtv_train.evaluate.cache import Cache
-from mtv_train.evaluate.folder import Reference, captions, find_videos, reference
+from mtv_train.evaluate.folder import Reference, find_videos, stems
 from mtv_train.evaluate.result import Evaluation, SetResult, logits, summarise
 from mtv_train.evaluate.run import Evaluator, Measured
 from mtv_train.evaluate.settings import EvaluateSettings
@@ -51,45 +51,57 @@ def evaluate(
 ) -> Evaluation:
     """Scores every set. Raises `ConfigError` for folders without videos; whatever a single video lacks is told of in
     the result. What was measured stays in `cache`, so that the same call again goes on where it stopped."""
-    texts = captions(request.reference) if request.reference else {}
-    sets = {name: find_videos(folder, texts) for name, folder in request.sets.items()}
+    sets = {name: find_videos(folder) for name, folder in request.sets.items()}
+    against = Reference(request.reference) if request.reference else None
+    names = stems(video for videos in sets.values() for video in videos)
+    texts = against.captions(names) if against else {}
     evaluator = Evaluator(request.measurable, settings, suite, device, Cache(cache))
-    real, against, lost = _real(request, sets, evaluator, cache)
+    real = _real(against, names, request, evaluator, cache) if against and "fvd" in request.measurable else None
+    features = real.features if real else None
     results = []
     for name, videos in sets.items():
-        measured = evaluator.measure(videos, name)
-        results.append(summarise(name, str(request.sets[name]), measured, request.measurable, real, settings.seed))
+        measured = evaluator.measure([_captioned(video, texts) for video in videos], name)
+        results.append(summarise(name, str(request.sets[name]), measured, request.measurable, features, settings.seed))
     return Evaluation(
         sets=tuple(results),
-        reference=against.about if against else None,
-        reference_failures=lost,
-        real_videos=0 if real is None else len(real),
+        reference=real.about if real else None,
+        reference_failures=real.failures if real else (),
+        real_videos=len(real.features) if real else 0,
         networks=suite.name,
         note=suite.note,
         weights=tuple(weights),
-        warnings=tuple(_warnings(request, results, real)),
+        warnings=tuple(_warnings(request, results, features)),
         published=request.published,
         settings=settings.model_dump(mode="json"),
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
     )
 
 
-def _real(
-    request: Request, sets: Mapping[str, Sequence[Video]], evaluator: Evaluator, cache: Path
-) -> tuple[np.ndarray | None, Reference | None, tuple[tuple[str, str, str], ...]]:
-    """Logits of the real videos, what they are, and those that have none; nothing where FVD is not wanted."""
-    if request.reference is None or "fvd" not in request.measurable:
-        return None, None, ()
-    stems = {PurePosixPath(video.name).stem for videos in sets.values() for video in videos}
-    against = reference(request.reference, stems, cache / "reference", request.reference_limit)
-    measured = evaluator.measure(against.videos, "reference", names=("fvd",))
+@dataclass(frozen=True)
+class _Real:
+    """The real videos, measured."""
+
+    features: np.ndarray
+    """Logits (videos, features)."""
+    about: str
+    failures: tuple[tuple[str, str, str], ...]
+    """(video, metric, reason)"""
+
+
+def _real(against: Reference, names: set[str], request: Request, evaluator: Evaluator, cache: Path) -> _Real:
+    videos, about = against.videos(names, cache / "reference", request.reference_limit)
+    measured = evaluator.measure(videos, "reference", names=("fvd",))
     features = logits(measured)
     if len(features) < 2:
-        raise ConfigError(
-            f"{request.reference}: fewer than two real videos can be measured: {_first_failure(measured)}"
-        )
-    lost = tuple((one.video.name, metric, why) for one in measured for metric, why in sorted(one.failures.items()))
-    return features, against, lost
+        why = _first_failure(measured)
+        raise ConfigError(f"{request.reference}: fewer than two real videos can be measured: {why}")
+    lost = ((one.video.name, metric, why) for one in measured for metric, why in sorted(one.failures.items()))
+    return _Real(features, about, tuple(lost))
+
+
+def _captioned(video: Video, texts: Mapping[str, str]) -> Video:
+    """With the caption of the clip that it is named after, unless it has a text of its own."""
+    return video if video.text is not None else replace(video, text=texts.get(PurePosixPath(video.name).stem))
 
 
 def _first_failure(measured: Sequence[Measured]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 
 from demix.config import ConfigError
 from demix.dataset.layout import SHARDS
-from demix.dataset.reader import Dataset, StoredSample
+from demix.dataset.reader import Dataset
 from demix.store import atomic
 from mtv_train.evaluate.video import Video
 
@@ -18,74 +18,68 @@ TEXT_KEYS = ("prompt", "caption", "text")
 """Where a .json beside a video may hold its text; the sampler's sidecar has the first."""
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The real videos."""
-
-    videos: tuple[Video, ...]
-    about: str
-    """How they were chosen, for the report."""
-
-
-def find_videos(folder: Path, texts: Mapping[str, str] | None = None) -> list[Video]:
-    """All videos below `folder`, sorted by name. A text comes from the .txt or .json of the same name beside the video,
-    else from `texts` by its stem (a dataset's captions by clip id). Raises `ConfigError` if there is no video."""
+def find_videos(folder: Path) -> list[Video]:
+    """All videos below `folder`, sorted by name. A video's text is the .txt of the same name beside it, or the prompt
+    in a .json there. Raises `ConfigError` if there is no video."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: not a folder of videos")
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise ConfigError(f"{folder}: holds no video ({', '.join(SUFFIXES)})")
-    return [Video(path.relative_to(folder).as_posix(), path, _text(path, texts or {})) for path in paths]
+    return [Video(path.relative_to(folder).as_posix(), path, next(_texts_beside(path), None)) for path in paths]
 
 
-def is_dataset(path: str) -> bool:
-    """Whether a path or URI is a DEMIX dataset; else it should be a folder of videos."""
-    return "://" in path or (Path(path) / SHARDS).is_dir()
+def stems(videos: Iterable[Video]) -> set[str]:
+    """The files' names without folders and suffixes: a clip's id, where a video was made after one."""
+    return {PurePosixPath(video.name).stem for video in videos}
 
 
-def captions(path: str) -> dict[str, str]:
-    """Every clip's caption by its id, both splits. Empty for a plain folder."""
-    if not is_dataset(path):
-        return {}
-    return {sample.clip_id: sample.caption for sample in Dataset(path).samples(fields=("txt",))}
+class Reference:
+    """The real videos: a DEMIX dataset (path or URI), or a folder of videos."""
 
+    def __init__(self, path: str):
+        self.path = path
+        is_dataset = "://" in path or (Path(path) / SHARDS).is_dir()
+        self.dataset = Dataset(path) if is_dataset else None
 
-def reference(path: str, generated: Collection[str], media: Path, limit: int | None) -> Reference:
-    """The real videos at `path`. Of a dataset: the clips after which all `generated` stems are named, where they are;
-    else its test split. Their files are written to the folder `media` and stay there for the next time."""
-    if not is_dataset(path):
-        videos = find_videos(Path(path))[:limit]
-        return Reference(tuple(videos), f"{len(videos)} videos of a folder")
-    dataset = Dataset(path)
-    wanted = set(generated)
-    known = {sample.clip_id for sample in dataset.samples(fields=())}
-    if wanted and wanted <= known:
-        clips = [dataset.find(clip, fields=("mp4", "txt")) for clip in sorted(wanted)]
-        about = f"the {len(clips)} clips of the dataset that the videos are named after"
-    else:
-        clips = []
-        for sample in _first_by_id(dataset, limit):
-            clips.append(dataset.find(sample, fields=("mp4", "txt")))
-        about = f"{len(clips)} clips of the dataset's test split"
-    if not clips:
-        raise ConfigError(f"{path}: the dataset has no test split to compare with")
-    return Reference(tuple(_extracted(sample, media) for sample in clips), about)
+    def captions(self, names: Collection[str]) -> dict[str, str]:
+        """By clip id, of those of `names` that are clips of the dataset."""
+        if self.dataset is None:
+            return {}
+        return {name: self.dataset.find(name, ("txt",)).caption for name in sorted(self._clips & set(names))}
 
+    def videos(self, names: Collection[str], media: Path, limit: int | None) -> tuple[list[Video], str]:
+        """The real videos, and in words which they are. Of a dataset: the clips that `names` names, where all of them
+        are clips; else its test split. Their files are written to the folder `media` and stay for the next time.
 
-def _first_by_id(dataset: Dataset, limit: int | None) -> list[str]:
-    return sorted(sample.clip_id for sample in dataset.samples(split="test", fields=()))[:limit]
+        Raises `ConfigError` if there is none.
+        """
+        if self.dataset is None:
+            videos = find_videos(Path(self.path))[:limit]
+            return videos, f"{len(videos)} videos of a folder"
+        if names and set(names) <= self._clips:
+            clips = sorted(names)
+            about = f"the {len(clips)} clips of the dataset that the videos are named after"
+        else:
+            clips = sorted(sample.clip_id for sample in self.dataset.samples(split="test", fields=()))[:limit]
+            about = f"{len(clips)} clips of the dataset's test split"
+        if not clips:
+            raise ConfigError(f"{self.path}: the dataset has no test split to compare with")
+        return [self._extracted(clip, media) for clip in clips], about
 
+    def _extracted(self, clip: str, media: Path) -> Video:
+        assert self.dataset is not None
+        sample = self.dataset.find(clip, fields=("mp4", "txt"))
+        path = media / f"{clip}.mp4"
+        if not path.exists():
+            with atomic(path) as aside:
+                aside.write_bytes(sample.data["mp4"])
+        return Video(clip, path, sample.caption)
 
-def _extracted(sample: StoredSample, media: Path) -> Video:
-    path = media / f"{sample.clip_id}.mp4"
-    if not path.exists():
-        with atomic(path) as aside:
-            aside.write_bytes(sample.data["mp4"])
-    return Video(sample.clip_id, path, sample.caption)
-
-
-def _text(path: Path, texts: Mapping[str, str]) -> str | None:
-    return next(_texts_beside(path), texts.get(path.stem))
+    @cached_property
+    def _clips(self) -> set[str]:
+        assert self.dataset is not None
+        return {sample.clip_id for sample in self.dataset.samples(fields=())}
 
 
 def _texts_beside(path: Path) -> Iterator[str]:

@@ -69,7 +69,7 @@ def _write(sample: StoredSample, track: str, media: Path, seconds: float) -> str
 
 
 def _seconds(sample: StoredSample) -> float:
-    media = sample.record["clip_media"]
+    media = sample.record["records"]["clip_media"]
     return float(media["frames"] / Fraction(media["fps"]))
 
 
