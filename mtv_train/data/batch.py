@@ -142,34 +142,29 @@ def join(batches: Sequence[Batch]) -> Batch:
         keys=_chained(batch.keys for batch in batches),
         subsets=_chained(batch.subsets for batch in batches),
         captions=_chained(batch.captions for batch in batches),
-        video=_joined([batch.video for batch in batches]),
-        latents=_joined_latents([batch.latents for batch in batches]),
-        text=_joined([batch.text for batch in batches]),
+        video=None if first.video is None else torch.cat(_there(batch.video for batch in batches)),
+        latents=None if first.latents is None else join_latents(_there(batch.latents for batch in batches)),
+        text=None if first.text is None else torch.cat(_there(batch.text for batch in batches)),
         waves=None if first.waves is None else _chained(batch.waves or () for batch in batches),
-        audio=_joined_audio([batch.audio for batch in batches]),
+        audio=None if first.audio is None else join_audio(_there(batch.audio for batch in batches)),
         bad=_chained(batch.bad for batch in batches),
     )
 
 
+def join_latents(parts: Sequence[Latents]) -> Latents:
+    """Several samples' posteriors as one."""
+    return Latents(torch.cat([part.mean for part in parts]), torch.cat([part.logvar for part in parts]))
+
+
+def join_audio(parts: Sequence[AudioFeatures]) -> AudioFeatures:
+    """Several samples' features as one."""
+    names = parts[0].tracks
+    return AudioFeatures({name: torch.cat([part.tracks[name] for part in parts]) for name in names}, parts[0].radius)
+
+
+def _there(parts: Iterable[T | None]) -> list[T]:
+    return [part for part in parts if part is not None]
+
+
 def _chained(parts: Iterable[tuple[T, ...]]) -> tuple[T, ...]:
     return tuple(chain.from_iterable(parts))
-
-
-def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
-    there = [part for part in parts if part is not None]
-    return torch.cat(there) if there else None
-
-
-def _joined_latents(parts: Sequence[Latents | None]) -> Latents | None:
-    there = [part for part in parts if part is not None]
-    if not there:
-        return None
-    return Latents(torch.cat([part.mean for part in there]), torch.cat([part.logvar for part in there]))
-
-
-def _joined_audio(parts: Sequence[AudioFeatures | None]) -> AudioFeatures | None:
-    there = [part for part in parts if part is not None]
-    if not there:
-        return None
-    names = there[0].tracks
-    return AudioFeatures({name: torch.cat([part.tracks[name] for part in there]) for name in names}, there[0].radius)

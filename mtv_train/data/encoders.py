@@ -1,53 +1,118 @@
 """Raw samples to what the model takes, by frozen models, one sample at a time and rounded to bf16.
 
 The same functions serve the training step and the precomputation, so that a batch holds the same numbers either way:
-each sample is encoded alone (its numbers cannot depend on its neighbours), and the result is rounded to bf16 in both.
+each sample is encoded alone (kernels may add in another order for other batch sizes), and the result is rounded to
+bf16 in both. On another kind of device the last bit may differ before rounding, as it does between any two runs there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from mtv_train.data.batch import AudioFeatures, Batch, ClipWaves, Latents
+from mtv_train.data.batch import AudioFeatures, Batch, ClipWaves, Latents, join_audio, join_latents
+from mtv_train.data.cached import rounded
+from mtv_train.data.randomness import generator
+from mtv_train.data.settings import WindowSettings
+from mtv_train.model.wav2vec import AudioEncoder
+
+T = TypeVar("T")
 
 
 class VideoEncoder:
-    """A VAE (`AutoencoderKLCogVideoX`)."""
+    """A VAE (`AutoencoderKLCogVideoX`), where and in the precision it is."""
 
+    def __init__(self, vae: nn.Module):
+        self.vae: Any = vae
+
+    @torch.no_grad()
     def encode(self, video: Tensor) -> Latents:
         """uint8 (frames, 3, height, width) to the posterior of one sample, bf16 (1, latent frames, channels, h, w)."""
-        raise NotImplementedError
+        device, dtype = _home(self.vae)
+        pixels = video.to(device).to(dtype) / 127.5 - 1
+        posterior = self.vae.encode(pixels.movedim(0, 1)[None]).latent_dist  # (1, channels, frames, h, w)
+        return Latents(rounded(posterior.mean.movedim(1, 2)), rounded(posterior.logvar.movedim(1, 2)))
 
 
 class TextEncoder:
-    """A T5 encoder with its tokenizer."""
+    """A T5 encoder with its tokenizer (of `transformers`)."""
 
+    def __init__(self, tokenizer: Callable[..., Any], model: nn.Module, tokens: int = 226):
+        self.tokenizer, self.model, self.tokens = tokenizer, model, tokens
+
+    @torch.no_grad()
     def encode(self, text: str) -> Tensor:
         """bf16 (1, tokens, dim), padded to the full length: CogVideoX attends to the pads, so they are kept."""
-        raise NotImplementedError
+        device, _ = _home(self.model)
+        ids = self.tokenizer(
+            text, padding="max_length", max_length=self.tokens, truncation=True, return_tensors="pt"
+        ).input_ids
+        # No attention mask, as in CogVideoX: the pads' embeddings are those of a text that goes on with pads.
+        return rounded(self.model(ids.to(device))[0])
 
 
 class SoundEncoder:
-    """wav2vec2 (`mtv_train.model.wav2vec.AudioEncoder`)."""
+    """wav2vec2, at the rate of the window's frames."""
+
+    def __init__(self, encoder: AudioEncoder, window: WindowSettings, *, official_alignment: bool = False):
+        self.encoder, self.window, self.official_alignment = encoder, window, official_alignment
 
     def encode(self, waves: ClipWaves) -> AudioFeatures:
-        """The features of one window."""
-        raise NotImplementedError
+        """The features of one window, from all that its samples hold."""
+        return self.encode_windows(waves, [waves.first])[0]
+
+    @torch.no_grad()
+    def encode_windows(self, waves: ClipWaves, firsts: Iterable[int]) -> list[AudioFeatures]:
+        """The features of several windows of one clip, which is encoded once."""
+        heard = {track: self._features(wave, waves.frames) for track, wave in waves.waves.items()}
+        radius = self.window.audio_radius
+        found = []
+        for first in firsts:
+            frames = torch.arange(first - radius, first + self.window.frames + radius).clamp(0, waves.frames - 1)
+            found.append(
+                AudioFeatures({track: all_[:, frames.to(all_.device)] for track, all_ in heard.items()}, radius)
+            )
+        return found
+
+    def _features(self, wave: Tensor, frames: int) -> Tensor:
+        device, dtype = _home(self.encoder)
+        features = self.encoder.features(
+            wave[None].to(device).to(dtype),
+            frames,
+            float(self.window.rate),
+            official_alignment=self.official_alignment,
+        )
+        return rounded(features)
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """All three; those that a run reads from its cache may be None."""
+    """All three; those whose results a run reads from its cache may be None."""
 
     video: VideoEncoder | None
     text: TextEncoder | None
     sound: SoundEncoder | None
 
     def __call__(self, batch: Batch) -> Batch:
-        """The batch with `latents`, `text` and `audio` in place of what is still raw."""
-        raise NotImplementedError
+        """The batch with `latents`, `text` and `audio` in place of what is still raw.
+
+        Raises ValueError where an encoder is needed that is not there.
+        """
+        latents, text, audio = batch.latents, batch.text, batch.audio
+        if latents is None:
+            video, encoder = _there(batch.video, "video"), _there(self.video, "the VAE")
+            latents = join_latents([encoder.encode(one) for one in video])
+        if text is None:
+            writer = _there(self.text, "the text encoder")
+            text = torch.cat([writer.encode(caption) for caption in batch.captions])
+        if audio is None:
+            waves, listener = _there(batch.waves, "waves"), _there(self.sound, "the audio encoder")
+            audio = join_audio([listener.encode(one) for one in waves])
+        return replace(batch, video=None, waves=None, latents=latents, text=text, audio=audio)
 
 
 def sample_latents(batch: Batch, scale: float) -> Tensor:
@@ -55,4 +120,19 @@ def sample_latents(batch: Batch, scale: float) -> Tensor:
 
     The noise of sample k comes from `generator(batch.seed, k, "vae")`: mean + exp(logvar / 2) * noise, in float32.
     """
-    raise NotImplementedError
+    latents = _there(batch.latents, "latents")
+    shape = latents.mean.shape[1:]
+    noise = torch.stack([torch.randn(shape, generator=generator(batch.seed, k, "vae")) for k in batch.ks])
+    mean, logvar = latents.mean.float(), latents.logvar.float()
+    return (mean + torch.exp(0.5 * logvar) * noise.to(mean.device)) * scale
+
+
+def _there(part: T | None, name: str) -> T:
+    if part is None:
+        raise ValueError(f"the batch cannot be encoded: {name} is not there")
+    return part
+
+
+def _home(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    parameter = next(model.parameters())
+    return parameter.device, parameter.dtype

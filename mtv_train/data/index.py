@@ -2,28 +2,187 @@
 
 from __future__ import annotations
 
-from mtv_train.data.settings import DataSettings
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+
+from demix.dataset.reader import Dataset
+from demix.store import is_local
+from mtv_train.data.demix_rows import demix_rows, is_demix, version
+from mtv_train.data.errors import DatasetError
+from mtv_train.data.settings import DataSettings, WindowSettings
+from mtv_train.data.table import FIELDS, VERSION, ClipRow, clip_row, open_table, write_table
+from mtv_train.data.tar_rows import scan_tars
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window: frames [first, first + window.frames) of a clip, on the window settings' clock."""
+
+    clip: ClipRow
+    first: int
+    clip_frames: int
+    """Frames of the whole clip on that clock."""
+
+    @property
+    def key(self) -> str:
+        return f"{self.clip.key}@{self.first}"
 
 
 class DatasetIndex:
     """The windows of one split. Rows are sorted by the clips' keys, so nothing depends on how shards are laid out."""
 
+    def __init__(
+        self, path: Path, window: WindowSettings, split: str, storage_options: Mapping[str, str] | None = None
+    ):
+        self.path, self.window_settings, self.split = path, window, split
+        self.storage_options = dict(storage_options or {})
+        self._table, self.shards, self.left_out = open_table(path)
+        self._frames = _frames(self._table, window.rate)
+        windows = np.maximum((self._frames - window.frames) // window.stride + 1, 0)
+        windows[_column(self._table, "split") != split] = 0
+        self._rows: dict[str, np.ndarray] = {}
+        self._ends: dict[str, np.ndarray] = {}
+        for subset, mine in _members(_column(self._table, "subsets")).items():
+            self._rows[subset] = np.flatnonzero(mine & (windows > 0))
+            self._ends[subset] = np.cumsum(windows[self._rows[subset]])
+        self._used = np.flatnonzero(windows > 0)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return DatasetIndex, (self.path, self.window_settings, self.split, self.storage_options)
+
     @classmethod
     def open(cls, settings: DataSettings, split: str = "train") -> DatasetIndex:
         """The index of `settings.dataset`; made if it is not cached yet, which for plain WebDataset tars reads them
         once. Raises `DatasetError`. Training opens "train" only, validation "test"."""
-        raise NotImplementedError
+        return cls(index_file(settings), settings.window, split, settings.storage_options)
 
     @property
     def subsets(self) -> tuple[str, ...]:
         """Names of the subsets, sorted."""
-        raise NotImplementedError
+        return tuple(sorted(self._rows))
+
+    @property
+    def clips(self) -> int:
+        """Clips that hold at least one window."""
+        return len(self._used)
+
+    def clip(self, number: int) -> ClipRow:
+        """The `number`-th of those clips, in the order of their keys."""
+        return clip_row(self._table, int(self._used[number]))
+
+    def clip_frames(self, clip: ClipRow) -> int:
+        """Frames of a clip on the window settings' clock."""
+        return int(clip.length * self.window_settings.rate)
+
+    def firsts(self, clip: ClipRow) -> range:
+        """First frames of a clip's windows."""
+        return range(0, self.clip_frames(clip) - self.window_settings.frames + 1, self.window_settings.stride)
 
     def count(self, subset: str) -> int:
         """Windows of a subset; raises `DatasetError` if there is no such subset."""
-        raise NotImplementedError
+        ends = self._ends.get(subset)
+        if ends is None:
+            raise DatasetError(f"no clip is in the subset {subset!r}; there are {', '.join(self.subsets) or 'none'}")
+        return int(ends[-1]) if len(ends) else 0
+
+    def window(self, subset: str, number: int) -> Window:
+        """Window `number` of a subset: clips in the order of their keys, windows of a clip in that of time."""
+        ends = self._ends[subset]
+        position = int(np.searchsorted(ends, number, side="right"))
+        before = int(ends[position - 1]) if position else 0
+        row = int(self._rows[subset][position])
+        first = (number - before) * self.window_settings.stride
+        return Window(clip_row(self._table, row), first, int(self._frames[row]))
 
     def fingerprint(self) -> str:
         """32 hex digits over the content of all clips, their subsets, and the window settings; not over where they
         lie."""
-        raise NotImplementedError
+        used = self._table.take(pa.array(self._used))
+        digest = hashlib.blake2b(f"{self.split}\0{self.window_settings.model_dump_json()}".encode(), digest_size=16)
+        for name in ("key", "subsets"):
+            digest.update("\n".join(used[name].to_pylist()).encode())
+        for field in FIELDS:
+            digest.update(b"".join(used[f"{field}:sha256"].to_pylist()))
+        return digest.hexdigest()
+
+
+def index_file(settings: DataSettings) -> Path:
+    """The index of a dataset as a local file, made where there is none for its present content."""
+    if not settings.dataset:
+        raise DatasetError("data.dataset is empty: name a DEMIX dataset or WebDataset tars")
+    files, root = fsspec.core.url_to_fs(settings.dataset, **settings.storage_options)
+    root = root.rstrip("/")
+    if is_demix(files, root):
+        path = _cache(settings, None) / _name(settings, version(files, root))
+        if not path.exists():
+            rows, shards = demix_rows(Dataset(settings.dataset, **settings.storage_options), files)
+            write_table(path, rows, shards)
+        return path
+    tars = _tars(files, root)
+    required = ("mp4", *(f"{track}.flac" for track in settings.window.tracks), "txt")
+    content = "\n".join(f"{tar}\t{files.ukey(tar)}" for tar in tars) + f"\0{required}\0{settings.subset}"
+    path = _cache(settings, Path(tars[0]).parent if is_local(settings.dataset) else None) / _name(settings, content)
+    if not path.exists():
+        scan = scan_tars(files, tars, required, settings.subset)
+        if scan.unusable and settings.unusable == "refuse":
+            first = "; ".join(list(scan.unusable.values())[:5])
+            raise DatasetError(
+                f"{len(scan.unusable)} of {len(scan.unusable) + len(scan.rows)} clips cannot be used: {first}. "
+                "Mend them, or set data.unusable=leave_out to train without them"
+            )
+        write_table(path, scan.rows, [_address(settings, tar) for tar in tars], sorted(scan.unusable))
+    return path
+
+
+def _tars(files: fsspec.AbstractFileSystem, root: str) -> list[str]:
+    pattern = root if root.endswith(".tar") or "*" in root else f"{root}/**/*.tar"
+    tars = sorted(map(str, files.glob(pattern)))
+    if not tars:
+        raise DatasetError(f"{root}: neither a finished DEMIX dataset (no manifests/commit.json) nor any .tar file")
+    return tars
+
+
+def _address(settings: DataSettings, path: str) -> str:
+    protocol = settings.dataset.partition("://")[0]
+    return path if is_local(settings.dataset) else f"{protocol}://{path}"
+
+
+def _name(settings: DataSettings, content: str) -> str:
+    text = f"{VERSION}\0{settings.dataset}\0{content}"
+    return f"mtv-{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}.arrow"
+
+
+def _cache(settings: DataSettings, beside: Path | None) -> Path:
+    """The folder for index files."""
+    if settings.index_cache:
+        return Path(settings.index_cache)
+    if beside is not None and os.access(beside, os.W_OK):
+        return beside / ".mtv-index"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mtv_train"
+
+
+def _column(table: pa.Table, name: str) -> np.ndarray:
+    column: np.ndarray = table[name].to_numpy()
+    return column
+
+
+def _frames(table: pa.Table, rate: Fraction) -> np.ndarray:
+    """Whole frames of every clip at `rate`."""
+    numerator, denominator = _column(table, "length_numerator"), _column(table, "length_denominator")
+    frames: np.ndarray = numerator * rate.numerator // (denominator * rate.denominator)
+    return frames
+
+
+def _members(signatures: np.ndarray) -> dict[str, np.ndarray]:
+    """subset -> which rows are in it."""
+    names, places = np.unique(signatures.astype(str), return_inverse=True)
+    subsets: Sequence[str] = sorted({subset for name in names for subset in name.split("+")})
+    return {subset: np.array([subset in name.split("+") for name in names], bool)[places] for subset in subsets}

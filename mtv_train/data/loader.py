@@ -5,21 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mtv_train.data.batch import BadSample, Batch
+from torch.utils.data import DataLoader, Sampler
+
+from mtv_train.data.batch import BadSample, Batch, join
 from mtv_train.data.cached import Caches
+from mtv_train.data.errors import DataError, TooManyBadSamples, WorkerDied
 from mtv_train.data.index import DatasetIndex
-from mtv_train.data.order import StageMix
+from mtv_train.data.order import Order, StageMix
+from mtv_train.data.samples import Samples, Slice
 from mtv_train.data.settings import LoaderSettings
+
+_COUNTED = 100
+"""Samples over which the share of bad ones is taken at least, so that a single early one does not stop a run."""
 
 
 class Loader:
     """Iterates over this rank's part of every global batch, without end; the trainer owns the number of steps.
 
-    Global batch s is the samples [s * batch, (s + 1) * batch) of the stage, counted from `samples_seen`; rank r takes
-    the r-th of `world` equal consecutive slices. So neither ranks nor workers nor micro-batches change what is trained
-    on, and resuming is `samples_seen=state()["samples_seen"]`.
+    The next global batch is the samples [samples_seen, samples_seen + batch) of the stage; rank r takes the r-th of
+    `world` equal consecutive slices. So neither ranks nor workers nor micro-batches change what is trained on, and
+    resuming is `samples_seen=state()["samples_seen"]`, whatever the new `world`, `workers` or `batch`.
 
-    `on_bad` is called in the trainer's process for every bad sample, and must not raise.
+    `on_bad` is called in the trainer's process for every bad sample, before the batch is handed out.
     Raises ValueError if `world` does not divide `batch`; iterating raises `TooManyBadSamples` and `WorkerDied`.
     """
 
@@ -36,16 +43,100 @@ class Loader:
         samples_seen: int = 0,
         caches: Caches | None = None,
         on_bad: Callable[[BadSample], None] | None = None,
-    ): ...
+    ):
+        if batch < 1 or batch % world or not 0 <= rank < world:
+            raise ValueError(f"a global batch of {batch} cannot be shared evenly by {world} ranks (rank {rank})")
+        self._place = Slice(batch, rank, world, samples_seen)
+        self._settings = settings
+        self._samples = Samples(index, Order(index, stage, seed), self._place, settings, caches)
+        self._on_bad = on_bad
+        self._stage = stage.name
+        self._handed_out = 0
+        self._bad = 0
+        self._processes: DataLoader[Batch | DataError] | None = None
+        self._running: Iterator[Batch | DataError] | None = None
 
-    def __iter__(self) -> Iterator[Batch]: ...
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._running is None:
+            self._running = self._start()
+        batch = join([self._next() for _ in range(self._place.share)])
+        self._handed_out += 1
+        self._judge(batch)
+        return batch
 
     def state(self) -> dict[str, Any]:
-        """{"stage": name, "samples_seen": samples of all ranks in the batches handed out so far}."""
+        """{"stage": name, "samples_seen": samples of all ranks in the batches handed out so far, and before}."""
+        return {"stage": self._stage, "samples_seen": self._place.start + self._handed_out * self._place.batch}
 
     @property
     def bad_samples(self) -> int:
         """Bad samples that this rank has met since the loader was made."""
+        return self._bad
 
     def close(self) -> None:
-        """Ends the worker processes."""
+        """Ends the worker processes. The loader starts again from its position if it is iterated on."""
+        if self._processes is not None:
+            running, self._running, self._processes = self._running, None, None
+            shutdown = getattr(running, "_shutdown_workers", None)
+            if shutdown is not None:
+                shutdown()
+
+    def _start(self) -> Iterator[Batch | DataError]:
+        workers = self._settings.workers
+        self._processes = DataLoader(
+            self._samples,
+            batch_size=None,
+            sampler=_From(self._handed_out * self._place.share),
+            num_workers=workers,
+            prefetch_factor=self._settings.prefetch if workers else None,
+            multiprocessing_context=self._settings.start_method if workers else None,
+            pin_memory=self._settings.pin_memory,
+        )
+        return iter(self._processes)
+
+    def _next(self) -> Batch:
+        assert self._running is not None
+        try:
+            sample = next(self._running)
+        except RuntimeError as error:
+            if "worker" not in str(error):
+                raise
+            raise WorkerDied(
+                f"a loader process died: {error}. Killed by a signal mostly means that memory ran out: each of the "
+                f"{self._settings.workers} workers holds {self._settings.prefetch} samples; lower "
+                "data.loader.workers or data.loader.prefetch, or give the container more /dev/shm"
+            ) from error
+        if isinstance(sample, DataError):
+            raise sample
+        return sample
+
+    def _judge(self, batch: Batch) -> None:
+        """Reports bad samples, and stops the run where there are too many."""
+        self._bad += len(batch.bad)
+        for bad in batch.bad:
+            if self._on_bad is not None:
+                self._on_bad(bad)
+        seen = max(self._handed_out * self._place.share, _COUNTED)
+        if self._bad > self._settings.max_bad_share * seen:
+            last = batch.bad[-1] if batch.bad else None
+            raise TooManyBadSamples(
+                f"{self._bad} bad samples among {self._handed_out * self._place.share} of this rank: more than "
+                f"data.loader.max_bad_share={self._settings.max_bad_share} allows (of {_COUNTED} at least)"
+                + (f"; the last: {last.key}: {last.kind}: {last.message}" if last else "")
+            )
+
+
+class _From(Sampler[int]):
+    """All positions from one on."""
+
+    def __init__(self, start: int):
+        self._start = start
+
+    def __iter__(self) -> Iterator[int]:
+        position = self._start
+        while True:
+            yield position
+            position += 1

@@ -81,8 +81,11 @@ class DataSettings(Settings):
     """For fsspec: endpoint, profile and the like."""
     subset: str = "all"
     """Subset of samples whose `.json` names none."""
+    unusable: Literal["refuse", "leave_out"] = "refuse"
+    """Clips of plain tars that lack a member or cannot be read as films: refuse the dataset, naming them, or train
+    without them (the index lists them)."""
     index_cache: str = ""
-    """Folder for the index file. Empty: beside the shards where that is a local folder that can be written, else the
+    """Folder for the index file. Empty: beside plain tars where that is a local folder that can be written, else the
     user's cache folder."""
     window: WindowSettings = WindowSettings()
     loader: LoaderSettings = LoaderSettings()

@@ -1,0 +1,74 @@
+"""The clips of a DEMIX dataset, from its manifest and the shards' own indexes. No shard is opened."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import fsspec
+
+from demix.dataset.layout import CLIPS, MANIFEST_COMMIT
+from demix.dataset.reader import Dataset
+from demix.dataset.schema import SchemaError, read_rows
+from mtv_train.data.errors import DatasetError
+from mtv_train.data.table import FIELDS, ClipRow, Member
+
+_COLUMNS = ("clip_id", "split", "signature", "shard", "clip_media")
+
+
+def is_demix(files: fsspec.AbstractFileSystem, root: str) -> bool:
+    """Whether a finished DEMIX dataset lies there."""
+    return bool(files.exists(f"{root}/{MANIFEST_COMMIT}"))
+
+
+def version(files: fsspec.AbstractFileSystem, root: str) -> str:
+    """Changes when the dataset's content does: its manifests' commit file holds their hashes."""
+    return str(files.cat_file(f"{root}/{MANIFEST_COMMIT}").decode())
+
+
+def demix_rows(dataset: Dataset, files: fsspec.AbstractFileSystem) -> tuple[list[ClipRow], list[str]]:
+    """All clips, and the shards' addresses. Raises DatasetError where manifest and shards disagree."""
+    shards = dataset.shards()
+    numbers = {shard: number for number, shard in enumerate(shards)}
+    try:
+        members = {row["clip_id"]: (shard, row) for shard in shards for row in _shard_rows(dataset, files, shard)}
+        rows = [_row(clip, members, numbers) for clip in _clips(dataset, files)]
+    except (SchemaError, FileNotFoundError) as error:
+        raise DatasetError(f"{dataset.root}: {error}; run demix verify") from error
+    if len(rows) != len(members):
+        raise DatasetError(
+            f"{dataset.root}: {len(members)} clips in shards, {len(rows)} in the manifest; run demix verify"
+        )
+    return rows, dataset.urls()
+
+
+def _clips(dataset: Dataset, files: fsspec.AbstractFileSystem) -> Iterator[dict[str, Any]]:
+    with files.open(f"{dataset.root}/{CLIPS}", "rb") as file:
+        yield from read_rows(file, "clips", _COLUMNS)
+
+
+def _shard_rows(dataset: Dataset, files: fsspec.AbstractFileSystem, shard: str) -> Iterator[dict[str, Any]]:
+    with files.open(f"{dataset.root}/{shard.removesuffix('.tar')}.parquet", "rb") as file:
+        yield from read_rows(file, "shard", ("clip_id", "members"))
+
+
+def _row(clip: dict[str, Any], members: dict[str, tuple[str, dict[str, Any]]], numbers: dict[str, int]) -> ClipRow:
+    key = clip["clip_id"]
+    shard, found = members.get(key, ("", {}))
+    if shard != clip["shard"]:
+        raise DatasetError(f"clip {key} is not in {clip['shard']}, where the manifest places it; run demix verify")
+    media = json.loads(clip["clip_media"])
+    return ClipRow(
+        key=key,
+        shard=numbers[shard],
+        split=clip["split"],
+        subsets=tuple(clip["signature"].split("+")),
+        length=media["frames"] / Fraction(media["fps"]),
+        members={
+            member["name"]: Member(member["offset"], member["size"], bytes.fromhex(member["sha256"]))
+            for member in found["members"]
+            if member["name"] in FIELDS
+        },
+    )

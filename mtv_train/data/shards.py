@@ -1,0 +1,100 @@
+"""Members of samples, read by offset from tars on a local disk, NFS, or any object store through fsspec."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+import fsspec
+
+from demix.store import is_local
+from mtv_train.data.errors import SampleError
+from mtv_train.data.read_ahead import ReadAhead, Span
+from mtv_train.data.table import ClipRow, Member
+
+_GAP = 1 << 18
+"""Members closer than this are read in one go: a request costs more than these bytes."""
+
+
+class Shards:
+    """The shards behind an index. Opens nothing until asked, so it may be made before a process forks."""
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        storage_options: Mapping[str, str] | None = None,
+        *,
+        read_ahead_bytes: int = 64 << 20,
+        check_hashes: bool = True,
+    ):
+        self.addresses = tuple(addresses)
+        self._options = dict(storage_options or {})
+        self._check = check_hashes
+        self.ahead = ReadAhead(self._read, read_ahead_bytes)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remade, (self.addresses, self._options, self.ahead.limit, self._check)
+
+    def read(self, clip: ClipRow, fields: Collection[str]) -> dict[str, bytes]:
+        """The bytes of some of a clip's members. Raises SampleError: `read`, or `hash` where they are not the
+        index's."""
+        data: dict[str, bytes] = {}
+        for span, members in _spans(clip, fields):
+            try:
+                whole = self.ahead.get(span)
+            except Exception as error:  # every store has errors of its own
+                where = self.addresses[clip.shard]
+                raise SampleError(clip.key, "read", f"{where}: {type(error).__name__}: {error}") from error
+            for name, member in members.items():
+                data[name] = whole[member.offset - span.start : member.offset - span.start + member.size]
+                self._checked(clip, name, member, data[name])
+        return data
+
+    def expect(self, clips: Iterable[ClipRow], fields: Collection[str]) -> None:
+        """Says which clips are going to be read next, so that their bytes are fetched meanwhile. Never raises."""
+        self.ahead.fetch(span for clip in clips for span, _ in _spans(clip, set(fields) & set(clip.members)))
+
+    def close(self) -> None:
+        self.ahead.close()
+
+    def _checked(self, clip: ClipRow, name: str, member: Member, data: bytes) -> None:
+        if len(data) != member.size:
+            where = self.addresses[clip.shard]
+            raise SampleError(clip.key, "read", f"{where} ends within {name}: {len(data)} of {member.size} bytes")
+        if self._check and hashlib.sha256(data).digest() != member.sha256:
+            where = self.addresses[clip.shard]
+            raise SampleError(clip.key, "hash", f"{name} in {where} is not what the index knows; run demix verify")
+
+    def _read(self, span: Span) -> bytes:
+        address = self.addresses[span.shard]
+        if not is_local(address):
+            files, path = fsspec.core.url_to_fs(address, **self._options)
+            return bytes(files.cat_file(path, span.start, span.end))
+        # Read by position: threads share the file.
+        with open(address.removeprefix("file://"), "rb", buffering=0) as file:
+            return os.pread(file.fileno(), span.size, span.start)
+
+
+def _remade(addresses: Sequence[str], options: Mapping[str, str], limit: int, check: bool) -> Shards:
+    return Shards(addresses, options, read_ahead_bytes=limit, check_hashes=check)
+
+
+def _spans(clip: ClipRow, fields: Collection[str]) -> Iterator[tuple[Span, dict[str, Member]]]:
+    """Members in their order in the shard, near ones together."""
+    absent = [name for name in fields if name not in clip.members]
+    if absent:
+        raise SampleError(clip.key, "read", f"has no member {', '.join(absent)}")
+    together: dict[str, Member] = {}
+    start = end = 0
+    for name in sorted(fields, key=lambda name: clip.members[name].offset):
+        member = clip.members[name]
+        if together and member.offset - end > _GAP:
+            yield Span(clip.shard, start, end), together
+            together = {}
+        if not together:
+            start = member.offset
+        together[name] = member
+        end = member.offset + member.size
+    if together:
+        yield Span(clip.shard, start, end), together

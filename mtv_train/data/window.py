@@ -1,0 +1,83 @@
+"""One window of a clip as raw numbers: pictures, tracks, caption."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mtv_train.data.batch import ClipWaves
+from mtv_train.data.errors import SampleError
+from mtv_train.data.index import DatasetIndex, Window
+from mtv_train.data.prompt import prompt_text
+from mtv_train.data.settings import WindowSettings
+from mtv_train.data.shards import Shards
+from mtv_train.data.sound import read_track, samples_at
+from mtv_train.data.video import decode_window
+
+Part = Literal["video", "waves"]
+PARTS: tuple[Part, ...] = ("video", "waves")
+
+
+@dataclass(frozen=True)
+class RawWindow:
+    """What a window holds; parts that were not asked for are None."""
+
+    key: str
+    caption: str
+    """As the text encoder is given it (see `prompt`)."""
+    video: Tensor | None
+    """uint8 RGB (frames, 3, height, width)"""
+    waves: ClipWaves | None
+
+
+def fields_of(parts: Collection[Part], window: WindowSettings) -> tuple[str, ...]:
+    """The members that some parts are made of; the caption is always read."""
+    tracks = [f"{track}.flac" for track in window.tracks] if "waves" in parts else []
+    return (*(["mp4"] if "video" in parts else []), *tracks, "txt")
+
+
+class WindowReader:
+    """Reads windows of an index; one for each process."""
+
+    def __init__(self, index: DatasetIndex, shards: Shards):
+        self.settings = index.window_settings
+        self._shards = shards
+
+    def read(
+        self, window: Window, parts: Collection[Part] = PARTS, place: tuple[float, float] = (0.5, 0.5)
+    ) -> RawWindow:
+        """`place` is where the crop lies, 0 (left, top) to 1. Raises SampleError."""
+        data = self._shards.read(window.clip, fields_of(parts, self.settings))
+        video = waves = None
+        if "video" in parts:
+            video = torch.from_numpy(decode_window(data["mp4"], window.clip.key, window.first, self.settings, place))
+        if "waves" in parts:
+            waves = self._waves(window, data)
+        return RawWindow(window.key, self._caption(window, data["txt"]), video, waves)
+
+    def _caption(self, window: Window, data: bytes) -> str:
+        try:
+            return prompt_text(data.decode().strip(), self.settings.prompt)
+        except UnicodeDecodeError as error:
+            raise SampleError(window.clip.key, "caption", f"not UTF-8: {error}") from error
+
+    def _waves(self, window: Window, data: dict[str, bytes]) -> ClipWaves:
+        settings, frames = self.settings, window.clip_frames
+        waves: dict[str, Tensor] = {
+            track: torch.from_numpy(read_track(data[f"{track}.flac"], window.clip.key, track, frames, settings))
+            for track in settings.tracks
+        }
+        whole = ClipWaves(waves, frames, window.first)
+        return whole if settings.audio_context == "clip" else window_waves(whole, settings)
+
+
+def window_waves(whole: ClipWaves, settings: WindowSettings) -> ClipWaves:
+    """The samples of the window alone, cut out of the whole clip's."""
+    start = samples_at(whole.first, settings)
+    length = samples_at(settings.frames, settings)
+    cut = {track: wave[start : start + length].clone() for track, wave in whole.waves.items()}
+    return ClipWaves(cut, settings.frames, 0)
