@@ -8,16 +8,18 @@ from pydantic import Field
 
 from demix.config import Settings
 from demix.media.audio import mono, read_wave
-from demix.models import model_class
-from demix.models.base import credit
+from demix.models import choose, revisions
 from demix.models.diarization import Speech
+from demix.models.diarization.settings import PyannoteSettings, ScribeSettings
 from demix.records import ClipMedia, Demixing, Diarization, Turn
-from demix.stage import Context, Item, Kept, Outcome, Stage
+from demix.stage import Context, Item, Kept, Outcome, Resources, Stage
 
 
 class DiarizationSettings(Settings):
     model: str = "lite"
-    """Model that finds the turns."""
+    """Model that finds the turns. `scribe` is the paper's, a paid service; `pyannote` the strongest open one."""
+    scribe: ScribeSettings = ScribeSettings()
+    pyannote: PyannoteSettings = PyannoteSettings()
     silence_db: float = Field(-70.0, le=0)
     """A speech track whose level over the whole clip is below this, in dBFS, is not listened to: even a single word
     in a clip of 20 s is 30 dB above it."""
@@ -33,14 +35,24 @@ class DiarizationStage(Stage):
 
     def __init__(self, settings: DiarizationSettings):
         super().__init__(settings)
+        self.choice = choose("diarization", settings.model, settings)
+
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]
+        return self.choice.resources
 
     def revision(self) -> str:
-        kind = model_class("diarization", self.settings.model)
-        return f"{kind.name}@{kind.revision}"
+        return revisions(self.choice)
+
+    def weights(self) -> tuple[str, ...]:
+        return self.choice.weights
 
     def open(self, context: Context) -> None:
         super().open(context)
-        self.model = model_class("diarization", self.settings.model)(threads=context.threads)
+        # A service that is paid for keeps its answers in the work store.
+        store = {"store": context.store} if getattr(self.choice.kind, "remote", False) else {}
+        self.model = self.choice.make(context.device, threads=context.threads, **store)
+        self.credit = self.choice.credit()
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         return [Kept(self._diarization(item[ClipMedia], item[Demixing])) for item in items]
@@ -53,7 +65,7 @@ class DiarizationStage(Stage):
             speech = self.model.diarize(mono(wave), sample_rate)
         turns = within(speech.turns, media.samples / media.sample_rate)
         return Diarization(
-            **credit(self.model).model_dump(),
+            **self.credit.model_dump(),
             turns=turns,
             speakers=len({turn.speaker for turn in turns}),
             speech_seconds=round(sum(end - start for start, end in speech_spans(turns)), 3),

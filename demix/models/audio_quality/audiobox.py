@@ -119,5 +119,5 @@ def _network_class() -> Any:
     try:
         from audiobox_aesthetics.model.aes import AesMultiOutput  # type: ignore[import-untyped]
     except ImportError as error:
-        raise MissingPackage("audiobox", "audiobox_aesthetics", "paper") from error
+        raise MissingPackage("audiobox", "the package audiobox_aesthetics", "paper") from error
     return AesMultiOutput

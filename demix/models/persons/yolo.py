@@ -150,5 +150,5 @@ def _network_class() -> Any:
     try:
         from ultralytics.nn.tasks import DetectionModel
     except ImportError as error:
-        raise MissingPackage("yolo", "ultralytics-opencv-headless", "ultralytics") from error
+        raise MissingPackage("yolo", "the package ultralytics-opencv-headless", "ultralytics") from error
     return DetectionModel
