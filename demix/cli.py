@@ -111,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     _settings(doctor)
 
     _weights(commands)
+    _corpora(commands)
 
     config = _command(
         commands, "config", "inspect:config", "print the settings of a profile, resolved, or all of them explained"
@@ -118,6 +119,26 @@ def parser() -> argparse.ArgumentParser:
     config.add_argument("--reference", action="store_true", help="print every setting with its default and meaning")
     _settings(config)
     return top
+
+
+def _corpora(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    corpus = _command(
+        commands, "corpus", "corpus:corpus", "a published corpus' metadata and media on disk as a manifest of sources"
+    )
+    names = ("celebv-hq", "moviebench", "condensed-movies", "short-films-20k", "web")
+    corpus.add_argument("name", choices=names, help="which corpus (see docs/corpora.md)")
+    corpus.add_argument("metadata", type=Path, help="its metadata file, or the list of web videos")
+    corpus.add_argument("--media", type=Path, required=True, metavar="FOLDER", help="where its media lie")
+    corpus.add_argument("--output", "-o", type=Path, required=True, metavar="FILE", help="manifest to write (.jsonl)")
+
+    download = _command(
+        commands, "download", "corpus:bring", "download a list of web videos with yt-dlp (extra `web`), resumable"
+    )
+    download.add_argument("list", type=Path, help="one video id or address a line; # begins a comment")
+    download.add_argument("--media", type=Path, required=True, metavar="FOLDER", help="where the videos go")
+    download.add_argument("--height", type=int, default=480, help="largest height to choose, pixels (default 480)")
+    download.add_argument("--rate", default="4M", help="most bytes a second, such as 500K (default 4M)")
+    download.add_argument("--sleep", type=float, default=3.0, help="least pause before a video, seconds (default 3)")
 
 
 _WEIGHTS = {

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from demix.config import ConfigError
 from demix.records import Kind
+from demix.sources.spans import spans_of
 from demix.sources.uri import is_remote, local_path, resolve
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
@@ -49,7 +50,12 @@ def read_manifest(name: str) -> Iterator[Listed]:
             raise ConfigError(f"{name}, {where}: no uri (columns: {known}); give each film a path or URI in column uri")
         if kind is not None and kind not in KINDS:
             raise ConfigError(f"{name}, {where}: kind is {kind!r}; use one of {', '.join(KINDS)}, or leave it empty")
-        yield Listed(resolve(uri, folder), kind, _metadata(fields))
+        metadata = _metadata(fields)
+        try:
+            spans_of(metadata)
+        except ValueError as error:
+            raise ConfigError(f"{name}, {where}: {error}; leave the field out to use all of the film") from error
+        yield Listed(resolve(uri, folder), kind, metadata)
 
 
 def _rows(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

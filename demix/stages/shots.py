@@ -25,6 +25,7 @@ from demix.models.shots import Boundaries, ShotDetector
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings, TransNetSettings
 from demix.records import Clip, Probe, Shot, Shots, Source, clip_id
 from demix.sources.fetch import local_copy
+from demix.sources.spans import spans_of, within
 from demix.stage import Context, Failed, Item, Kept, Outcome, Resources, Stage
 
 
@@ -117,19 +118,27 @@ class ShotsStage(Stage):
 
 
 def clips_of(source: Source, probe: Probe, shots: Shots) -> list[Clip]:
-    """One clip for every shot, also for those too short to use: they are dropped under their own names later."""
+    """One clip for every shot, also for those too short to use: they are dropped under their own names later.
+
+    Where the source's metadata state spans (`demix.sources.spans`), the parts of shots inside them.
+    """
+    time_base = Fraction(probe.video.time_base)
+    spans = spans_of(source.metadata)
+    parts = [(shot.start_pts, shot.end_pts) for shot in shots.shots]
+    if spans is not None:
+        parts = [part for shot in parts for part in within(*shot, probe.video.start_pts, time_base, spans)]
     return [
         Clip(
-            id=clip_id(source.id, shot.start_pts, shot.end_pts),
+            id=clip_id(source.id, start, end),
             source_id=source.id,
             uri=source.uri,
             kind=source.kind,
             ordinal=ordinal,
-            start_pts=shot.start_pts,
-            end_pts=shot.end_pts,
+            start_pts=start,
+            end_pts=end,
             time_base=probe.video.time_base,
         )
-        for ordinal, shot in enumerate(shots.shots)
+        for ordinal, (start, end) in enumerate(parts)
     ]
 
 
