@@ -19,9 +19,10 @@ from tests.tiny import make_tiny
 
 @dataclass(frozen=True)
 class Place:
-    """The folder in which a page's commands run, holding FILMS and DATASET; `clip` is one of the dataset."""
+    """The folder in which a page's commands run, holding DATASET, which was built from `films`; `clip` is one of it."""
 
     folder: Path
+    films: Path
     clip: str
 
 
@@ -31,15 +32,14 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Place:
     make_tiny(folder / "FILMS")
     assert main(["build", str(folder / "FILMS"), "--output", str(folder / "DATASET"), "--runner", "sequential"]) == 0
     clips = pq.read_table(folder / "DATASET/manifests/clips.parquet")["clip_id"].to_pylist()
-    return Place(folder, clips[0])
+    return Place(folder, folder / "FILMS", clips[0])
 
 
 @pytest.fixture
 def place(built: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     """A copy, to which commands may do anything. Builds run in this process: Ray's part is tested with the engine."""
     shutil.copytree(built.folder / "DATASET", tmp_path / "DATASET")
-    (tmp_path / "FILMS").symlink_to(built.folder / "FILMS")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(build, "make_runner", lambda settings: SequentialRunner())
-    yield Place(tmp_path, built.clip)
+    yield Place(tmp_path, built.films, built.clip)
     log.configure(None)

@@ -15,6 +15,7 @@ import pytest
 
 from demix import models
 from demix.cli import main
+from tests.docs import corpora
 from tests.docs.conftest import Place
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
 
@@ -44,14 +45,17 @@ MY_SETTINGS = "my.yaml"
 
 def command(line: str, place: Place) -> list[str]:
     """The arguments of a line, its comment left out, with the placeholders filled."""
+    meaning = {"FILMS": str(place.films), "CLIP": place.clip}  # DATASET is called so
     words = shlex.split(line, comments=True)
-    return [re.sub(r"\bCLIP\b", place.clip, word) for word in words]
+    return [re.sub(r"\b(FILMS|CLIP)\b", lambda found: meaning[found[1]], word) for word in words]
 
 
 def settle(page: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a page asks its reader to write before its commands: a settings file, a model."""
     for block in blocks(page, "yaml"):
         (place.folder / MY_SETTINGS).write_text(block.code)
+    if page.name == "corpora.md":
+        corpora.prepare(place.folder)
     code = [block.code for block in blocks(page, "python")]
     if any(block.mark == "crest" for block in blocks(page, "bash")):
         module, line = code
