@@ -91,7 +91,7 @@ def put_spleeter(folder: Path, index: bytes) -> None:
         array = spleeter_array(name, variable.shape)
         content[variable.offset : variable.offset + variable.size] = np.ascontiguousarray(array).tobytes()
     (folder / "data").write_bytes(bytes(content))
-    (folder / "checkpoint").write_text('model_checkpoint_path: "model"\nall_model_checkpoint_paths: "model"')
+    (folder / "checkpoint").write_text('model_checkpoint_path: "model"\nall_model_checkpoint_paths: "model"\n')
     put("spleeter_2stems", {key: folder / key for key in ("index", "data", "checkpoint")})
 
 
