@@ -57,7 +57,10 @@ MODELS: dict[str, dict[str, str]] = {
         "light_asd": "demix.models.active_speaker.networks:LightAsd",
         "talknet": "demix.models.active_speaker.networks:TalkNetAsd",
     },
-    "captioning": {"facts": "demix.models.captioning.facts:FactsCaptioner"},
+    "captioning": {
+        "facts": "demix.models.captioning.facts:FactsCaptioner",
+        "server": "demix.models.captioning.server:ServerCaptioner",
+    },
 }
 """role -> model name -> where its class is."""
 

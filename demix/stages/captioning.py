@@ -9,18 +9,19 @@ from pydantic import Field
 
 from demix.config import Settings
 from demix.media.frames import read_frames
-from demix.models import model_class
-from demix.models.base import credit
+from demix.models import choose, revisions
 from demix.models.captioning import Description, Scene
+from demix.models.captioning.settings import ServerSettings
 from demix.records import ActiveSpeaker, Box, Caption, ClipMedia, DemixCheck, Diarization, Persons
-from demix.stage import Context, Item, Kept, Outcome, Stage
+from demix.stage import Context, Item, Kept, Outcome, Resources, Stage
 from demix.stages.caption_template import clean, render
 from demix.stages.cast import Member, cast_of
 
 
 class CaptionSettings(Settings):
     model: str = "facts"
-    """Who describes. `facts` says only what can be measured."""
+    """Who describes. `facts` says only what can be measured; `server` asks a vision-language model."""
+    server: ServerSettings = ServerSettings()
     frames_per_second: float = Field(2.0, gt=0)
     """Frames a second that the captioner is shown. Two are enough to follow a camera; LLaVA-Video saw one."""
     min_frames: int = Field(8, ge=1)
@@ -47,14 +48,22 @@ class CaptionStage(Stage):
 
     def __init__(self, settings: CaptionSettings):
         super().__init__(settings)
+        self.choice = choose("captioning", settings.model, settings)
+
+    @property
+    def resources(self) -> Resources:  # type: ignore[override]
+        return self.choice.resources
 
     def revision(self) -> str:
-        model = model_class("captioning", self.settings.model)
-        return f"{model.name}@{model.revision}"
+        return revisions(self.choice)
+
+    def weights(self) -> tuple[str, ...]:
+        return self.choice.weights
 
     def open(self, context: Context) -> None:
         super().open(context)
-        self.captioner = model_class("captioning", self.settings.model)(threads=context.threads)
+        self.captioner = self.choice.make(context.device, threads=context.threads)
+        self.credit = self.choice.credit()
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         casts = [participants(item, self.settings.min_speaking_share) for item in items]
@@ -87,7 +96,7 @@ class CaptionStage(Stage):
     def _caption(self, description: Description, speaking: tuple[int, ...]) -> Caption:
         persons = tuple(clean(person) for person in description.persons)
         return Caption(
-            **credit(self.captioner).model_dump(),
+            **self.credit.model_dump(),
             persons=persons,
             speaking=speaking,
             scene=clean(description.scene),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -186,3 +187,34 @@ def test_never_more_speak_than_are_heard_and_the_best_keep_their_scores(
         assert (after[index][kept] == scores[index][kept]).all()
     best = np.max([scores[index] for index in scores], axis=0)
     assert (np.max([after[index] for index in after], axis=0)[best > 0] == best[best > 0]).all()
+
+
+@pytest.fixture(params=["lr_asd", "light_asd"])
+def network_stage(
+    request: pytest.FixtureRequest, tmp_path: Path, shared_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> ActiveSpeakerStage:
+    """The stage with a net and its released weights."""
+    release = {"lr_asd": "LR-ASD", "light_asd": "Light-ASD"}[request.param]
+    shutil.copytree(shared_weights / release, tmp_path / "weights" / request.param)
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
+    stage = ActiveSpeakerStage(ActiveSpeakerSettings(model=request.param))
+    stage.open(context(tmp_path))
+    return stage
+
+
+def test_the_nets_hear_a_talking_head_and_not_a_closed_mouth_under_anothers_voice(
+    network_stage: ActiveSpeakerStage, shared_media: Path
+) -> None:
+    pictures, wave = read_recording(shared_media / "video" / "grid" / "brbk7n.mpg")
+    silent, _ = read_recording(shared_media / "video" / "intel_asl_yes.mkv")
+    for name, seen in (("talking", pictures), ("closed", silent)):
+        item = judged_before(network_stage, make_item(network_stage.context, name, seen, speech=wave))
+        (outcome,) = network_stage.run([item])
+        (activity,) = outcome.record.tracks  # type: ignore[union-attr]
+        speech = voices_heard(item[Diarization].turns, len(seen), Fraction(24)) > 0
+        assert activity.decidable
+        if name == "talking":
+            assert (np.array(activity.scores) > 0)[speech].mean() > 0.9
+            assert (np.array(activity.scores)[~speech] <= SILENT).all()
+        else:
+            assert max(activity.scores) < 0

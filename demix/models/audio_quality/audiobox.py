@@ -117,7 +117,7 @@ def load(path: Path) -> tuple[nn.Module, Mapping[str, Mapping[str, float]]]:
 
 def _network_class() -> Any:
     try:
-        from audiobox_aesthetics.model.aes import AesMultiOutput  # type: ignore[import-untyped]
+        from audiobox_aesthetics.model.aes import AesMultiOutput
     except ImportError as error:
         raise MissingPackage("audiobox", "the package audiobox_aesthetics", "paper") from error
     return AesMultiOutput

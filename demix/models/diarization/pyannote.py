@@ -65,7 +65,7 @@ def _pipeline_class() -> Any:
     # Before the import: the package would report its use otherwise.
     os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
     try:
-        from pyannote.audio import Pipeline  # type: ignore[import-not-found]
+        from pyannote.audio import Pipeline
     except ImportError as error:
         raise MissingPackage("pyannote", "the package pyannote.audio", "pyannote") from error
     return Pipeline
