@@ -6,6 +6,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 DEMO := demo
+# Installed by `make`. Not among them: pyannote (heavy), yolo (AGPL).
+EXTRAS := demo dev open paper train web
+# Tests run side by side in this many processes.
+JOBS ?= 2
 # The project's own uv where the machine has none.
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
@@ -22,7 +26,7 @@ test: $(VENV)/.ready  ## what CI runs: lint, types, all tests but the slow ones
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
-	$(RUN)/pytest
+	$(RUN)/pytest -n $(JOBS) --dist loadfile
 
 test-all: $(VENV)/.ready  ## every test, the slow ones too
 	$(RUN)/pytest -m ""
@@ -44,7 +48,7 @@ clean:  ## remove what was built (not the environment)
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 lock: | $(UV)  ## choose the exact versions of constraints.txt anew
-	$(UV) pip compile --universal --all-extras --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
+	$(UV) pip compile --universal $(addprefix --extra ,$(EXTRAS)) --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
 		pyproject.toml --output-file constraints.txt
 
 # constraints.txt is a whole lock, so nothing is resolved: Resemblyzer's and facenet-pytorch's own pins are outdated.
