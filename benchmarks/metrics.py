@@ -38,8 +38,9 @@ def main() -> int:
     settings = EvaluateSettings.model_validate({"fvd": {"frames": options.frames}, "sync": {"min_track": 20}})
     suite = SUITES[options.networks](settings, device)
     with tempfile.TemporaryDirectory() as folder:
+        videos = [_video(Path(folder), seed, options.frames) for seed in range(1, options.videos + 1)]
         began = time.perf_counter()
-        clips = [_clip(Path(folder), seed, options.frames) for seed in range(1, options.videos + 1)]
+        clips = [read_clip(video, max_seconds=30) for video in videos]
         decoding = time.perf_counter() - began
     lines = [_row("decoding (one at a time)", len(clips), decoding)]
     for name in METRICS:
@@ -67,9 +68,9 @@ def main() -> int:
     return 0
 
 
-def _clip(folder: Path, seed: int, frames: int) -> Clip:
+def _video(folder: Path, seed: int, frames: int) -> Video:
     path = write_video(folder / f"{seed}.mp4", moving(seed, frames, (480, 720)), beeps(seed, frames / 24))
-    return read_clip(Video(path.name, path, f"A square of pattern {seed}."), max_seconds=30)
+    return Video(path.name, path, f"A square of pattern {seed}.")
 
 
 def _measure(metric: object, clips: list[Clip], device: torch.device) -> float:
