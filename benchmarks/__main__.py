@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "engine": ("-m", "benchmarks.engine", "--write"),
     "demixing": ("-m", "benchmarks.demixing", "--write"),
     "plan_shards": ("benchmarks/plan_shards.py",),
+    "metrics": ("-m", "benchmarks.metrics", "--write"),
 }
 """name -> arguments of python."""
 

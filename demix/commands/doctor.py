@@ -16,6 +16,7 @@ from rich.table import Table
 
 from demix import weights
 from demix.commands.common import settings_of
+from demix.config import ConfigError
 from demix.engine.runner import EngineSettings
 from demix.media.command import ffmpeg_binary
 from demix.preflight import free_gigabytes
@@ -47,9 +48,9 @@ def doctor(args: argparse.Namespace) -> int:
 
 def _checks(settings: BuildSettings, args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "python", _python
-    yield "ffmpeg", _ffmpeg
+    yield "ffmpeg", partial(_ffmpeg, settings)
     for encoder in ("libx264", "aac"):
-        yield f"encoder {encoder}", partial(_encoder, encoder)
+        yield f"encoder {encoder}", partial(_encoder, settings, encoder)
     yield "media libraries", lambda: _packages("av", "soundfile", "opencv-python-headless", "scenedetect-headless")
     for stage in all_stages(settings):
         for name in stage.weights():
@@ -65,21 +66,28 @@ def _python() -> str:
     return f"{platform.python_version()} at {sys.executable}"
 
 
-def _ffmpeg() -> str:
-    binary = ffmpeg_binary()
+def _ffmpeg(settings: BuildSettings) -> str:
+    try:
+        binary = ffmpeg_binary(settings.clip_media.ffmpeg)
+    except ConfigError as error:
+        raise Problem(str(error)) from error
     try:
         said = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        raise Problem(f"{binary} does not run ({error}); install imageio-ffmpeg or set DEMIX_FFMPEG") from error
+        raise Problem(f"{binary} does not run ({error}); install imageio-ffmpeg or set clip_media.ffmpeg") from error
     return f"{said.split()[2]} at {binary}"
 
 
-def _encoder(name: str) -> str:
+def _encoder(settings: BuildSettings, name: str) -> str:
+    try:
+        binary = ffmpeg_binary(settings.clip_media.ffmpeg)
+    except ConfigError as error:
+        raise Problem("needs an ffmpeg") from error
     said = subprocess.run(
-        [ffmpeg_binary(), "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=30, check=False
+        [binary, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=30, check=False
     ).stdout
     if f" {name} " not in said:
-        raise Problem(f"this ffmpeg has no {name}; unset DEMIX_FFMPEG to use the one of imageio-ffmpeg")
+        raise Problem(f"this ffmpeg has no {name}; leave clip_media.ffmpeg empty to use that of imageio-ffmpeg")
     return "there"
 
 

@@ -28,21 +28,21 @@ def inspect(args: argparse.Namespace) -> int:
     if saves:
         saved = read_state(args.run, saves[-1])
         position = saved["position"]
-        console.print(
+        print(
             f"committed checkpoints: {', '.join(map(str, saves))}; the newest stands in stage {position['stage']}, "
             f"step {position['stage_step']}, sample {position['samples_seen']} (written by {saved['world']} rank(s))"
         )
     else:
-        console.print("no committed checkpoint yet")
+        print("no committed checkpoint yet")
     console.print(_table(settings, rows))
     for name in ("validation", "profile"):
         found = sorted((args.run / name).glob("*")) if (args.run / name).is_dir() else []
         if found:
-            console.print(f"{name}: {len(found)} file(s), the newest {found[-1]}", soft_wrap=True)
+            print(f"{name}: {len(found)} file(s), the newest {found[-1]}")
     if rows:
         path = args.plot or args.run / "loss.png"
         draw(rows, path)
-        console.print(f"curves: {path}", soft_wrap=True)
+        print(f"curves: {path}")
     return 0
 
 

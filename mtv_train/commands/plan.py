@@ -39,7 +39,7 @@ def plan(args: argparse.Namespace) -> int:
     console.print(_memory_table(settings, counted, sorted({1, 8, 24, args.gpus})))
     console.print()
     for text in _time(settings, flops, args):
-        console.print(text, highlight=False)
+        print(text)
     return 0
 
 

@@ -30,9 +30,7 @@ class MTVBlock(CogVideoXBlock):
         super().__init__(dim=dim, num_attention_heads=num_attention_heads, **backbone)
         self.injection = Injection(settings, dim, num_attention_heads)
 
-    def forward(  # type: ignore[override]
-        self, video: Tensor, text: Tensor, context: Context
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, video: Tensor, text: Tensor, context: Context) -> tuple[Tensor, Tensor]:
         """`video` (batch, latent frames, tokens a frame, dim), `text` (batch, tokens, dim); both, changed."""
         frames, length = video.shape[1], text.shape[1]
         normed, normed_text, gate, text_gate = modulate(self.norm1, video, text, context.steps)

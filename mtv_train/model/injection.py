@@ -17,7 +17,7 @@ Rope = tuple[Tensor, Tensor]
 def _turned(query: Tensor, rope: Rope) -> Tensor:
     """`query` (batch, heads, tokens of one frame, head dim) turned by the angles of frame 0."""
     tokens = query.shape[2]
-    turned: Tensor = apply_rotary_emb(query, (rope[0][:tokens], rope[1][:tokens]))  # type: ignore[arg-type, assignment]
+    turned: Tensor = apply_rotary_emb(query, (rope[0][:tokens], rope[1][:tokens]))
     return turned
 
 

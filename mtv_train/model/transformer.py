@@ -35,7 +35,7 @@ BLOCK_PARTS = ("norm1", "attn1", "norm2", "ff")
 """The backbone's modules that MTV owns, outside and inside a block."""
 
 
-class MTVTransformer3DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class MTVTransformer3DModel(ModelMixin, ConfigMixin):
     """Denoiser of video latents under text and three (or four) sound tracks (paper section 4).
 
     Owns the modules of a diffusers `CogVideoXTransformer3DModel`, under the same names, and of its own `audio`
@@ -43,7 +43,7 @@ class MTVTransformer3DModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
     checkpointed, compiled or sharded by itself, from outside.
     """
 
-    _no_split_modules = ["MTVBlock", "CogVideoXPatchEmbed", "AudioProjector"]  # type: ignore[assignment]  # noqa: RUF012
+    _no_split_modules = ["MTVBlock", "CogVideoXPatchEmbed", "AudioProjector"]  # noqa: RUF012
     _repeated_blocks = ["MTVBlock"]  # noqa: RUF012
 
     @register_to_config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,9 @@ def _load_model(run: Path, step: int, settings: TrainSettings, averaged: bool) -
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     if averaged:
         tree["ema"] = {name: torch.empty_like(values[name]) for name in trained}
-    dcp.load(tree, storage_reader=dcp.FileSystemReader(folder_of(run, step)), no_dist=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process is what is meant
+        dcp.load(tree, storage_reader=dcp.FileSystemReader(folder_of(run, step)), no_dist=True)
     model.load_state_dict({**values, **tree.get("ema", {})})
     return model.eval()
 

