@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, git and make; everything else it brings itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint format bench clean lock
+.PHONY: help demo train-demo test test-all lint format bench clean lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,13 +14,17 @@ JOBS ?= 2
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.ready  ## sample films, full build, report (a few minutes)
 	$(RUN)/python -m tests.films demo $(DEMO)/films
 	$(RUN)/demix build $(DEMO)/films/sources.csv --output $(DEMO)/dataset --address local --keep-work
 	$(RUN)/demix verify $(DEMO)/dataset
 	@echo "open $(CURDIR)/$(DEMO)/dataset/report/index.html"
+
+train-demo: $(VENV)/.ready  ## a tiny MTV on the demo's dataset, all five stages, on the CPU (a few minutes)
+	@test -f $(DEMO)/dataset/build.json || $(MAKE) demo
+	$(RUN)/python -m mtv_train train tiny --data $(DEMO)/dataset --run $(DEMO)/run --skip-empty-stages
 
 test: $(VENV)/.ready  ## what CI runs: lint, types, all tests but the slow ones
 	$(RUN)/ruff check .
