@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ import pytest
 # One thread a process: the suite runs on two cores, and thread pools of several libraries would fight for them.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# A store of compiled code for each test process: two that write librosa's at the same moment crash numba.
+os.environ.setdefault(
+    "NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/numba-{os.getuid()}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+)
 
 
 @pytest.fixture(scope="session")

@@ -134,6 +134,7 @@ class Service:
             while len(content) < size:
                 if not selector.select(max(deadline - time.monotonic(), 0)):
                     self.process.kill()
+                    self.process.wait()  # Until then it would still count as alive, for the next clip.
                     raise SpleeterError(f"the process did not answer in time: {self._tail()}")
                 part = os.read(self._answers.fileno(), min(size - len(content), 1 << 20))
                 if not part:

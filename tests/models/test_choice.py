@@ -1,0 +1,37 @@
+"""What a stage's fingerprint takes of its models: their own settings and weights, and nothing of those not chosen."""
+
+from __future__ import annotations
+
+import pytest
+
+from demix.models import model_class
+from demix.models.missing import MissingPackage
+from demix.stage import Resources, fingerprint
+from demix.stages.demixing import DemixingSettings, DemixingStage
+
+
+def print_of(**settings: object) -> str:
+    stage = DemixingStage(DemixingSettings.model_validate(settings))
+    return fingerprint(stage, {"clip_media": "0"})
+
+
+def test_settings_of_a_model_count_only_where_it_is_chosen() -> None:
+    assert print_of() == print_of(cdx23={"shifts": 3})
+    assert print_of(three="cdx23") != print_of(three="cdx23", cdx23={"shifts": 3})
+    assert print_of() != print_of(three="cdx23")
+
+
+def test_resources_come_from_the_models() -> None:
+    assert DemixingStage(DemixingSettings()).resources == Resources()
+    both = DemixingStage(DemixingSettings(three="cdx23", two="spleeter"))
+    assert both.resources == Resources(cpus=1, gpus=1.0, pool="demixing")
+    assert both.weights() == ("cdx23", "cdx23_ensemble", "spleeter_2stems")
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "demix.models.demixing.cdx23", None)
+    monkeypatch.setattr(
+        "importlib.import_module", lambda name: (_ for _ in ()).throw(ModuleNotFoundError("no", name="demucs"))
+    )
+    with pytest.raises(MissingPackage, match="demucs"):
+        model_class("demix_three", "cdx23")
