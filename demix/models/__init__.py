@@ -60,6 +60,8 @@ MODELS: dict[str, dict[str, str]] = {
     "captioning": {
         "facts": "demix.models.captioning.facts:FactsCaptioner",
         "server": "demix.models.captioning.server:ServerCaptioner",
+        "llava_video": "demix.models.captioning.llava_video:LlavaVideo",
+        "qwen3_vl": "demix.models.captioning.qwen3_vl:Qwen3Vl",
     },
 }
 """role -> model name -> where its class is."""

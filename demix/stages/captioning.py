@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
+import numpy as np
 from pydantic import Field
 
 from demix.config import Settings
 from demix.media.frames import read_frames
 from demix.models import choose, revisions
 from demix.models.captioning import Description, Scene
-from demix.models.captioning.settings import ServerSettings
+from demix.models.captioning.settings import LlavaVideoSettings, Qwen3VlSettings, ServerSettings
 from demix.records import ActiveSpeaker, Box, Caption, ClipMedia, DemixCheck, Diarization, Persons
 from demix.stage import Context, Item, Kept, Outcome, Resources, Stage
 from demix.stages.caption_template import clean, render
@@ -20,14 +21,18 @@ from demix.stages.cast import Member, cast_of
 
 class CaptionSettings(Settings):
     model: str = "facts"
-    """Who describes. `facts` says only what can be measured; `server` asks a vision-language model."""
+    """Who describes. `facts` says only what can be measured; `llava_video` (the paper's) and `qwen3_vl` are
+    vision-language models, and `server` asks one that runs elsewhere."""
     server: ServerSettings = ServerSettings()
+    llava_video: LlavaVideoSettings = LlavaVideoSettings()
+    qwen3_vl: Qwen3VlSettings = Qwen3VlSettings()
     frames_per_second: float = Field(2.0, gt=0)
-    """Frames a second that the captioner is shown. Two are enough to follow a camera; LLaVA-Video saw one."""
+    """Frames a second that the captioner is shown; `llava_video` chooses its frames itself. Two are enough to follow a
+    camera."""
     min_frames: int = Field(8, ge=1)
     """At least so many, of a clip that has them."""
     max_frames: int = Field(32, ge=1)
-    """At most so many, evenly spaced; 64 in the paper's captioner."""
+    """At most so many, evenly spaced."""
     width: int = Field(384, ge=16)
     """Width in pixels of the frames that the captioner is shown; smaller videos are not enlarged."""
     min_speaking_share: float = Field(0.2, ge=0, le=1)
@@ -42,6 +47,7 @@ class CaptionStage(Stage):
 
     name = "caption"
     needs = (ClipMedia, Persons, Diarization, ActiveSpeaker, DemixCheck)
+    by_content = (DemixCheck,)
     adds = Caption
     batch_size = 8
     settings: CaptionSettings
@@ -77,9 +83,10 @@ class CaptionStage(Stage):
     def _scene(self, item: Item, members: list[Member], persons: int, speaking: tuple[int, ...]) -> Scene:
         media = item[ClipMedia]
         fps = Fraction(media.fps)
-        wanted = round(media.frames / fps * Fraction(self.settings.frames_per_second))
-        indices = spaced(media.frames, min(max(wanted, self.settings.min_frames), self.settings.max_frames))
-        frames = read_frames(self.context.store.local(media.video.key), indices, width=self.settings.width)
+        indices = self._frame_indices(media.frames, fps)
+        different, places = np.unique(indices, return_inverse=True)
+        path = self.context.store.local(media.video.key)
+        frames = read_frames(path, different.tolist(), width=self.settings.width)[places]
         scale = frames.shape[2] / media.width
         silent = item[DemixCheck].silent
         return Scene(
@@ -92,6 +99,15 @@ class CaptionStage(Stage):
             speakers=item[Diarization].speakers,
             audible=frozenset({"speech", "effects", "music"} - set(silent)),
         )
+
+    def _frame_indices(self, frames: int, fps: Fraction) -> list[int]:
+        """The frames that the captioner is shown: its own choice, or evenly spaced ones."""
+        own = getattr(self.choice.kind, "frame_indices", None)
+        if own is not None:
+            chosen: list[int] = own(frames, fps, self.choice.settings)
+            return chosen
+        wanted = round(frames / fps * Fraction(self.settings.frames_per_second))
+        return spaced(frames, min(max(wanted, self.settings.min_frames), self.settings.max_frames))
 
     def _caption(self, description: Description, speaking: tuple[int, ...]) -> Caption:
         persons = tuple(clean(person) for person in description.persons)

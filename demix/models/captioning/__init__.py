@@ -41,5 +41,8 @@ class Description:
 
 
 class Captioner(Judge, Protocol):
+    """A class that also has `frame_indices(frames, fps, settings)` chooses itself which frames of a clip it is shown,
+    in ascending order and with repetitions if it wants them; the others are shown evenly spaced ones."""
+
     def describe(self, scenes: list[Scene]) -> list[Description]:
         """One description per scene, in order."""

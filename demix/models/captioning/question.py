@@ -46,6 +46,15 @@ def question(scene: Scene) -> str:
     )
 
 
+def fields(persons: int) -> list[tuple[str, str]]:
+    """The answer as a form: what stands before each string, up to its opening quote, and whether that string is a
+    "person" or the "scene". Behind the last there is a closing brace."""
+    if not persons:
+        return [('{"persons": [], "scene": "', "scene")]
+    first, others = [('{"persons": ["', "person")], [(', "', "person")] * (persons - 1)
+    return [*first, *others, ('], "scene": "', "scene")]
+
+
 def parsed(answer: str, scene: Scene) -> Description:
     """The description in a model's answer. A fence around the object, words around it, and commas before a closing
     bracket are forgiven; anything else raises `WrongForm`."""

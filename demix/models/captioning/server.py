@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
@@ -15,7 +16,8 @@ import numpy as np
 import requests
 
 from demix.models.captioning import Description, Scene
-from demix.models.captioning.question import WrongForm, parsed, question
+from demix.models.captioning.conversation import Said, answered
+from demix.models.captioning.question import WrongForm, question
 from demix.models.captioning.settings import ServerSettings
 from demix.models.service import ServiceBusy, failure
 from demix.stage import Resources
@@ -58,26 +60,17 @@ class ServerCaptioner:
         return [description for _, description in answers]
 
     def _describe(self, scene: Scene) -> tuple[str, Description]:
-        messages: list[dict[str, Any]] = [{"role": "user", "content": content(scene)}]
-        digest = hashlib.sha256(json.dumps([scene.clip_id, messages]).encode()).hexdigest()
-        if digest in self.known:
-            return digest, self.known[digest]
-        attempt = 0
-        while True:
-            said = self._ask(messages)
+        pictures = [{"type": "image_url", "image_url": {"url": _picture(frame)}} for frame in scene.frames]
+        digest = hashlib.sha256(json.dumps([scene.clip_id, question(scene), pictures]).encode()).hexdigest()
+        if digest not in self.known:
             try:
-                description = parsed(said, scene)
+                description = answered(scene, lambda turns: self._ask(messages(turns, pictures)), self.settings.repairs)
             except WrongForm as problem:
-                if attempt == self.settings.repairs:
-                    raise ServiceBusy(f"{self.settings.served_model}: {problem}; it said {said[:200]!r}") from problem
-                again = f"That is not what was asked for: {problem}. Answer again, with the JSON object alone."
-                attempt += 1
-                messages += [{"role": "assistant", "content": said}, {"role": "user", "content": again}]
-            else:
-                while len(self.known) >= KEPT:
-                    self.known.pop(next(iter(self.known)))
-                self.known[digest] = description
-                return digest, description
+                raise ServiceBusy(f"{self.settings.served_model}: {problem}") from problem
+            while len(self.known) >= KEPT:
+                self.known.pop(next(iter(self.known)))
+            self.known[digest] = description
+        return digest, self.known[digest]
 
     def _ask(self, messages: list[dict[str, Any]]) -> str:
         """What the model says. Asks again where that may help; raises as `describe` does."""
@@ -117,10 +110,11 @@ def _said(reply: requests.Response) -> str:
     return said
 
 
-def content(scene: Scene) -> list[dict[str, Any]]:
-    """A question as the server wants it: the frames in order, then the text."""
-    pictures = [{"type": "image_url", "image_url": {"url": _picture(frame)}} for frame in scene.frames]
-    return [*pictures, {"type": "text", "text": question(scene)}]
+def messages(turns: Sequence[Said], pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A conversation as the server wants it: the frames in order, before the text of the first turn."""
+    first, *others = turns
+    content = [*pictures, {"type": "text", "text": first.text}]
+    return [{"role": first.role, "content": content}, *({"role": each.role, "content": each.text} for each in others)]
 
 
 def _picture(frame: np.ndarray) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from demix.config import ModelSettings
@@ -25,3 +27,37 @@ class ServerSettings(ModelSettings):
     """For one answer."""
     max_tokens: int = Field(1024, ge=64)
     """Longest answer."""
+
+
+class LocalSettings(ModelSettings):
+    """A vision-language model in the worker's own process."""
+
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Numbers that the net is loaded and run in; the releases are in bfloat16."""
+    guided: bool = True
+    """The model can only fill in the strings of the answer. Without, it writes freely, and is asked again after an
+    answer of the wrong form."""
+    person_tokens: int = Field(96, ge=1)
+    """Longest description of a person, where `guided`."""
+    scene_tokens: int = Field(320, ge=1)
+    """Longest description of the scene, where `guided`."""
+    max_tokens: int = Field(1024, ge=64)
+    """Longest answer, where not `guided`."""
+    repairs: int = Field(2, ge=0)
+    """Times that the model is asked again after an answer of the wrong form."""
+
+
+class LlavaVideoSettings(LocalSettings):
+    """LLaVA-Video-7B-Qwen2, the paper's captioner."""
+
+    frames: int = Field(64, ge=1)
+    """Frames that it is shown, from the first to the last of the clip; a shorter clip's are repeated."""
+    batch: int = Field(16, ge=1)
+    """Frames that the vision tower looks at at once; halved when the memory of a GPU does not suffice."""
+
+
+class Qwen3VlSettings(LocalSettings):
+    """Qwen3-VL, of the size whose weights are named."""
+
+    weights: Literal["qwen3_vl_4b", "qwen3_vl_8b"] = "qwen3_vl_8b"
+    """Which of the released nets."""
