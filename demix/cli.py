@@ -240,6 +240,11 @@ def _settings(command: argparse.ArgumentParser, saved: bool = False) -> None:
         metavar="KEY=VALUE",
         help="one setting, e.g. shots.max_seconds=12; repeatable",
     )
+    group.add_argument(
+        "--speaker-tracks",
+        action="store_true",
+        help="also write the speech of clips with two speakers once for each of them",
+    )
 
 
 def _running(command: argparse.ArgumentParser) -> None:

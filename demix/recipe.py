@@ -32,6 +32,7 @@ from demix.stages.length import LengthFilter, LengthSettings
 from demix.stages.persons import PersonsSettings, PersonsStage
 from demix.stages.probe import ProbeSettings, ProbeStage
 from demix.stages.shots import ShotsSettings, ShotsStage
+from demix.stages.speaker_tracks import SpeakerTracksSettings, SpeakerTracksStage
 from demix.stages.subsets import SubsetsSettings, SubsetsStage
 from demix.stages.voice_over import VoiceOverFilter, VoiceOverSettings
 
@@ -46,6 +47,7 @@ CLIP_STAGES = (
     "diarization",
     "active_speaker",
     "voice_over",
+    "speaker_tracks",
     "caption",
     "subsets",
 )
@@ -87,6 +89,7 @@ class BuildSettings(Settings):
     diarization: DiarizationSettings = DiarizationSettings()
     active_speaker: ActiveSpeakerSettings = ActiveSpeakerSettings()
     voice_over: VoiceOverSettings = VoiceOverSettings()
+    speaker_tracks: SpeakerTracksSettings = SpeakerTracksSettings()
     caption: CaptionSettings = CaptionSettings()
     subsets: SubsetsSettings = SubsetsSettings()
     pack: PackSettings = PackSettings()
@@ -106,7 +109,7 @@ def index_stages(settings: BuildSettings) -> list[Stage]:
 
 
 def clip_stages(settings: BuildSettings) -> list[Stage]:
-    """Over the clips, in the order of the settings."""
+    """Over the clips, in the order of the settings. There are speaker tracks only where they are asked for."""
     stages: dict[str, Stage] = {
         "length": LengthFilter(settings.length),
         "clip_media": ClipMediaStage(settings.clip_media),
@@ -118,13 +121,17 @@ def clip_stages(settings: BuildSettings) -> list[Stage]:
         "diarization": DiarizationStage(settings.diarization),
         "active_speaker": ActiveSpeakerStage(settings.active_speaker),
         "voice_over": VoiceOverFilter(settings.voice_over),
+        "speaker_tracks": SpeakerTracksStage(settings.speaker_tracks),
         "caption": CaptionStage(settings.caption),
         "subsets": SubsetsStage(settings.subsets),
     }
     unknown = [name for name in settings.order if name not in stages]
     if unknown or len(set(settings.order)) != len(settings.order):
         raise ConfigError(f"order: {unknown or 'a stage twice'}; the stages are {', '.join(stages)}")
-    return [stages[name] for name in settings.order]
+    if settings.speaker_tracks.write and "speaker_tracks" not in settings.order:
+        raise ConfigError("order: names no speaker_tracks, which were asked for; put it anywhere behind diarization")
+    left_out = () if settings.speaker_tracks.write else ("speaker_tracks",)
+    return [stages[name] for name in settings.order if name not in left_out]
 
 
 def all_stages(settings: BuildSettings) -> list[Stage]:

@@ -307,6 +307,20 @@ class TrackActivity(Record):
     decidable: bool
 
 
+class SpeakerTracks(Record):
+    """The speech stem once for each of two speakers; empty for other clips."""
+
+    name: ClassVar[str] = "speaker_tracks"
+    speech0: Media | None = None
+    """The speaker who is heard first: `Turn.speaker` 0."""
+    speech1: Media | None = None
+
+    @property
+    def tracks(self) -> tuple[Media, ...]:
+        """Both, or none."""
+        return tuple(track for track in (self.speech0, self.speech1) if track is not None)
+
+
 class ActiveSpeaker(Model):
     name: ClassVar[str] = "active_speaker"
     tracks: tuple[TrackActivity, ...]

@@ -22,7 +22,7 @@ SETTINGS = "settings.json"
 
 def settings_of(args: argparse.Namespace) -> BuildSettings:
     """The settings that a command line asks for, from its profile on."""
-    return load_settings(args.profile or "lite", args.config, [*args.set, *_engine(args)])
+    return load_settings(args.profile or "lite", args.config, [*args.set, *_short(args)])
 
 
 def open_build(args: argparse.Namespace, saved: bool = False) -> Build:
@@ -36,7 +36,7 @@ def open_build(args: argparse.Namespace, saved: bool = False) -> Build:
             )
         tree: Mapping[str, Any] = json.loads(store.local(SETTINGS).read_text())
         layers = [read_settings(args.config)] if args.config else []
-        layers.extend(parse_assignment(text) for text in [*args.set, *_engine(args)])
+        layers.extend(parse_assignment(text) for text in [*args.set, *_short(args)])
         settings = validate(BuildSettings, merge(tree, *layers))
     else:
         settings = settings_of(args)
@@ -51,9 +51,11 @@ def save_settings(build: Build) -> None:
         path.write_text(build.settings.model_dump_json(indent=2))
 
 
-def _engine(args: argparse.Namespace) -> list[str]:
+def _short(args: argparse.Namespace) -> list[str]:
+    """The settings that have a flag of their own."""
     chosen = {"runner": getattr(args, "runner", None), "address": getattr(args, "address", None)}
-    return [f"engine.{key}={value}" for key, value in chosen.items() if value]
+    engine = [f"engine.{key}={value}" for key, value in chosen.items() if value]
+    return [*engine, *(["speaker_tracks.write=true"] if getattr(args, "speaker_tracks", False) else [])]
 
 
 def print_funnels(console: Console, funnels: Sequence[tuple[str, Funnel]]) -> None:

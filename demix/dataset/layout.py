@@ -11,8 +11,14 @@ from demix.records import SUBSETS
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-MEMBERS = ("mp4", "speech.flac", "effects.flac", "music.flac", "txt", "json")
+MEDIA = ("mp4", "speech.flac", "effects.flac", "music.flac")
+SPEAKERS = ("speech0.flac", "speech1.flac")
+"""What a clip with two speakers has besides, in a dataset with speaker tracks."""
+TEXTS = ("txt", "json")
+MEMBERS = (*MEDIA, *TEXTS)
 """Fields of a sample in the order in which they lie in the tar; the file is called `<clip_id>.<field>`."""
+MEMBERS_OF_TWO = (*MEDIA, *SPEAKERS, *TEXTS)
+"""The same for a clip that has speaker tracks."""
 
 SHARDS = "shards"
 MANIFESTS = "manifests"

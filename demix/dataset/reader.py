@@ -12,7 +12,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from demix.dataset.layout import CLIPS, MEMBERS, SHARDS, SPLITS, Split, stem_of
+from demix.dataset.layout import CLIPS, MEMBERS_OF_TWO, SHARDS, SPLITS, Split, stem_of
 from demix.dataset.schema import SchemaError, check_schema, read_rows
 from demix.records import SUBSETS, Subset
 
@@ -66,7 +66,7 @@ class Dataset:
         return [f"{self._protocol}{self._path(shard)}" for shard in self.shards(subset, split)]
 
     def samples(
-        self, subset: Subset | None = None, split: Split | None = None, fields: Collection[str] = MEMBERS
+        self, subset: Subset | None = None, split: Split | None = None, fields: Collection[str] = MEMBERS_OF_TWO
     ) -> Iterator[StoredSample]:
         """All samples, shard by shard in the order of `shards`; only the bytes of `fields` are read."""
         for shard in self.shards(subset, split):
@@ -74,7 +74,7 @@ class Dataset:
                 for row in self._index(shard):
                     yield _read(tar, shard, row, fields)
 
-    def find(self, clip_id: str, fields: Collection[str] = MEMBERS) -> StoredSample:
+    def find(self, clip_id: str, fields: Collection[str] = MEMBERS_OF_TWO) -> StoredSample:
         """One clip, looked up in manifests/clips.parquet. Raises KeyError if the dataset does not hold it."""
         with self._open(CLIPS) as file:
             parquet = pq.ParquetFile(file)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from demix.dataset import tar
-from demix.dataset.layout import MEMBERS, Split, check_signature
+from demix.dataset.layout import MEDIA, SPEAKERS, TEXTS, Split, check_signature
 from demix.dataset.plan import Entry
 from demix.records import (
     SCHEMA_VERSION,
@@ -29,6 +29,7 @@ from demix.records import (
     Probe,
     Record,
     Shots,
+    SpeakerTracks,
     Subsets,
     VoiceOver,
 )
@@ -44,6 +45,7 @@ CLIP_RECORDS: tuple[type[Record], ...] = (
     Diarization,
     ActiveSpeaker,
     VoiceOver,
+    SpeakerTracks,
     Caption,
     Subsets,
 )
@@ -83,7 +85,15 @@ class Sample:
     def media(self) -> dict[str, Media]:
         """Field → file in the work store, for the fields that are media."""
         clip, stems = self.record(ClipMedia), self.record(Demixing)
-        return dict(zip(MEMBERS, (clip.video, stems.speech, stems.effects, stems.music), strict=False))
+        media = dict(zip(MEDIA, (clip.video, stems.speech, stems.effects, stems.music), strict=True))
+        if SpeakerTracks.name in self.records:
+            media |= dict(zip(SPEAKERS, self.record(SpeakerTracks).tracks, strict=False))
+        return media
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """All fields, in the order in which they lie in the tar."""
+        return (*self.media, *TEXTS)
 
     @cached_property
     def caption(self) -> bytes:

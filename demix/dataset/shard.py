@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from demix.dataset import tar
-from demix.dataset.layout import MEMBERS, SHARDS, files_below, is_aside, stem_of
+from demix.dataset.layout import SHARDS, files_below, is_aside, stem_of
 from demix.dataset.plan import Shard
 from demix.dataset.sample import Sample
 from demix.dataset.schema import write_rows
@@ -149,7 +149,7 @@ def _write_tar(
             if sample is None or sample.entry != entry:
                 got = sample.entry if sample else "nothing"
                 raise ShardError(f"{shard.tar}: {entry} was planned, {got} came; plan again")
-            members = [_add(writer, sample, field, shard, store) for field in MEMBERS]
+            members = [_add(writer, sample, field, shard, store) for field in sample.members]
             identity = {"clip_id": entry.clip_id, "split": shard.split, "signature": shard.signature}
             rows.append(identity | {"members": members})
             seconds += float(sample.clip.seconds)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from demix.dataset import tar
-from demix.dataset.layout import MEMBERS
+from demix.dataset.layout import MEMBERS, MEMBERS_OF_TWO, SPEAKERS
 from demix.dataset.problem import REPACK, Problem
 from demix.dataset.schema import SchemaError, read_rows
 from demix.dataset.shard import Commit, ShardError, clip_ids_sha256, read_commit
@@ -169,10 +169,13 @@ def _count(check: ShardCheck, commit: Commit, rows: Sequence[Mapping[str, Any]])
     for row in rows:
         if (row["split"], row["signature"]) != (split, signature):
             check.blame(".parquet", f"clip {row['clip_id']} is of {row['split']}/{row['signature']}")
-        if tuple(member["name"] for member in row["members"]) != MEMBERS:
-            check.blame(
-                ".parquet", f"clip {row['clip_id']} does not have the members {', '.join(MEMBERS)} in this order"
-            )
+        if _names(row) not in (MEMBERS, MEMBERS_OF_TWO):
+            wanted = ", ".join(MEMBERS)
+            check.blame(".parquet", f"clip {row['clip_id']} does not have the members {wanted} in this order")
+
+
+def _names(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(member["name"] for member in row["members"])
 
 
 def _whole(rows: Sequence[dict[str, Any]], members: Sequence[tar.Member]) -> Iterator[dict[str, Any]]:
@@ -180,7 +183,7 @@ def _whole(rows: Sequence[dict[str, Any]], members: Sequence[tar.Member]) -> Ite
     places = {(member.name, member.offset, member.size) for member in members}
     for row in rows:
         said = {(f"{row['clip_id']}.{member['name']}", member["offset"], member["size"]) for member in row["members"]}
-        if tuple(member["name"] for member in row["members"]) == MEMBERS and said <= places:
+        if _names(row) in (MEMBERS, MEMBERS_OF_TWO) and said <= places:
             yield row
 
 
@@ -224,9 +227,13 @@ def _contradictions(
     if "+".join(record["subsets"]) != record["signature"] or record["subsets"] != records["subsets"]["subsets"]:
         yield "its subsets are not those of its signature"
     stems = {f"{name}.flac": records["demixing"][name] for name in ("speech", "effects", "music")}
-    for field_name, media in {"mp4": records["clip_media"]["video"], **stems}.items():
-        if media["bytes"] != spans[field_name]["size"]:
-            yield f"says that .{field_name} has {media['bytes']} bytes; it has {spans[field_name]['size']}"
+    speakers = records.get("speaker_tracks") or {}
+    voices = {field_name: speakers.get(field_name.removesuffix(".flac")) for field_name in SPEAKERS}
+    for field_name, media in {"mp4": records["clip_media"]["video"], **stems, **voices}.items():
+        said = "no bytes" if media is None else f"{media['bytes']} bytes"
+        there = f"{spans[field_name]['size']} bytes" if field_name in spans else "no bytes"
+        if said != there:
+            yield f"says that .{field_name} has {said}; it has {there}"
 
 
 def _media(check: ShardCheck, dataset: Path, rows: Sequence[Mapping[str, Any]], claims: Mapping[str, Claim]) -> None:

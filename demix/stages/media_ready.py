@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from demix.config import Settings
-from demix.records import ClipMedia, Demixing, Record
+from demix.records import ClipMedia, Demixing, Record, SpeakerTracks
 from demix.stage import Item, Kept, Outcome, Stage
 
 
@@ -25,7 +25,9 @@ class MediaReady(Stage):
 
     def inputs(self, item: Item) -> tuple[str, ...]:
         stems = item[Demixing]
-        return item[ClipMedia].video.key, stems.speech.key, stems.effects.key, stems.music.key
+        voices = item[SpeakerTracks].tracks if SpeakerTracks in item else ()
+        media = (item[ClipMedia].video, stems.speech, stems.effects, stems.music, *voices)
+        return tuple(each.key for each in media)
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         return [Kept() for _ in items]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -14,6 +15,9 @@ from demix.dataset.reader import Dataset
 from demix.dataset.schema import SchemaError, read_rows
 from mtv_train.data.errors import DatasetError
 from mtv_train.data.table import FIELDS, ClipRow, Member
+
+VOICES = {"speech0.flac": "speech.flac", "speech1.flac": "speech2.flac"}
+"""A dataset's speaker tracks -> the members that a model with two voices reads."""
 
 _COLUMNS = ("clip_id", "split", "signature", "shard", "clip_media")
 
@@ -28,13 +32,16 @@ def version(files: fsspec.AbstractFileSystem, root: str) -> str:
     return str(files.cat_file(f"{root}/{MANIFEST_COMMIT}").decode())
 
 
-def demix_rows(dataset: Dataset, files: fsspec.AbstractFileSystem) -> tuple[list[ClipRow], list[str]]:
-    """All clips, and the shards' addresses. Raises DatasetError where manifest and shards disagree."""
+def demix_rows(
+    dataset: Dataset, files: fsspec.AbstractFileSystem, two_voices: bool = False
+) -> tuple[list[ClipRow], list[str]]:
+    """All clips, and the shards' addresses; with `two_voices`, speech is that of the first speaker, and there is a
+    second (see `voices`). Raises DatasetError where manifest and shards disagree."""
     shards = dataset.shards()
     numbers = {shard: number for number, shard in enumerate(shards)}
     try:
         members = {row["clip_id"]: (shard, row) for shard in shards for row in _shard_rows(dataset, files, shard)}
-        rows = [_row(clip, members, numbers) for clip in _clips(dataset, files)]
+        rows = [_row(clip, members, numbers, two_voices) for clip in _clips(dataset, files)]
     except (SchemaError, FileNotFoundError) as error:
         raise DatasetError(f"{dataset.root}: {error}; run demix verify") from error
     if len(rows) != len(members):
@@ -54,21 +61,37 @@ def _shard_rows(dataset: Dataset, files: fsspec.AbstractFileSystem, shard: str) 
         yield from read_rows(file, "shard", ("clip_id", "members"))
 
 
-def _row(clip: dict[str, Any], members: dict[str, tuple[str, dict[str, Any]]], numbers: dict[str, int]) -> ClipRow:
+def voices(members: Mapping[str, Member]) -> dict[str, Member]:
+    """A clip's members as a model with two voices reads them: its speaker tracks as `speech.flac` and `speech2.flac`.
+
+    Of a clip without, all speech is the first, and an empty member, which stands for silence, the second.
+    """
+    if all(name in members for name in VOICES):
+        return {VOICES.get(name, name): member for name, member in members.items() if name not in VOICES.values()}
+    return {**members, "speech2.flac": Member(members["speech.flac"].offset, 0, hashlib.sha256(b"").digest())}
+
+
+def _row(
+    clip: dict[str, Any],
+    members: dict[str, tuple[str, dict[str, Any]]],
+    numbers: dict[str, int],
+    two_voices: bool,
+) -> ClipRow:
     key = clip["clip_id"]
     shard, found = members.get(key, ("", {}))
     if shard != clip["shard"]:
         raise DatasetError(f"clip {key} is not in {clip['shard']}, where the manifest places it; run demix verify")
     media = json.loads(clip["clip_media"])
+    there = {
+        member["name"]: Member(member["offset"], member["size"], bytes.fromhex(member["sha256"]))
+        for member in found["members"]
+    }
+    read = voices(there) if two_voices else there
     return ClipRow(
         key=key,
         shard=numbers[shard],
         split=clip["split"],
         subsets=tuple(clip["signature"].split("+")),
         length=media["frames"] / Fraction(media["fps"]),
-        members={
-            member["name"]: Member(member["offset"], member["size"], bytes.fromhex(member["sha256"]))
-            for member in found["members"]
-            if member["name"] in FIELDS
-        },
+        members={name: member for name, member in read.items() if name in FIELDS},
     )

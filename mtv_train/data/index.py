@@ -121,9 +121,10 @@ def index_file(settings: DataSettings) -> Path:
     files, root = fsspec.core.url_to_fs(settings.dataset, **settings.storage_options)
     root = root.rstrip("/")
     if is_demix(files, root):
-        path = _cache(settings, None) / _name(settings, version(files, root))
+        two_voices = "speech2" in settings.window.tracks
+        path = _cache(settings, None) / _name(settings, f"{version(files, root)}\0{two_voices}")
         if not path.exists():
-            rows, shards = demix_rows(Dataset(settings.dataset, **settings.storage_options), files)
+            rows, shards = demix_rows(Dataset(settings.dataset, **settings.storage_options), files, two_voices)
             write_table(path, rows, shards)
         return path
     tars = _tars(files, root)

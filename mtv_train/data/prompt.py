@@ -44,7 +44,7 @@ def _people(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
             starts.append(found)
             wanted += 1
     ends = [*(start.start() for start in starts[1:]), len(described)]
-    persons = tuple(described[start.end() : end].strip() for start, end in zip(starts, ends, strict=True))
+    persons = tuple(described[start.end() : end].strip() for start, end in zip(starts, ends, strict=bool(starts)))
     named = {int(found[1]) - 1 for found in _SPEAKING.finditer(text)}
     return persons, tuple(sorted(index for index in named if index < len(persons)))
 

@@ -29,7 +29,8 @@ class WindowSettings(Settings):
     sample_rate: int = Field(default=16000, ge=8000)
     """Hz of the tracks, mono; what wav2vec2 takes."""
     tracks: tuple[Track, ...] = ("speech", "effects", "music")
-    """Stems that are read: members `<track>.flac`. `speech2` is the second voice of the two-speaker variant."""
+    """Stems that are read: members `<track>.flac`. `speech2` is the second voice of the two-speaker variant: where it
+    is named, the two are a DEMIX dataset's speaker tracks, and clips without have all speech in the first."""
     audio_context: Literal["clip", "window"] = "clip"
     """What the audio encoder hears: the whole clip, as in the authors' release, or the window alone."""
     audio_radius: int = Field(default=2, ge=0)

@@ -20,9 +20,11 @@ def samples_at(frame: int, window: WindowSettings) -> int:
 def read_track(data: bytes, key: str, track: str, frames: int, window: WindowSettings) -> np.ndarray:
     """A whole stem as float32 (samples,), exactly as long as `frames` of video.
 
-    A stem that ends up to a frame early is filled up with silence; one that ends earlier raises SampleError (`short`),
-    one that cannot be decoded too (`sound`).
+    A stem that ends up to a frame early is filled up with silence, and an empty member is silence throughout; one that
+    ends earlier raises SampleError (`short`), one that cannot be decoded too (`sound`).
     """
+    if not data:
+        return np.zeros(samples_at(frames, window), np.float32)
     try:
         wave, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:

@@ -1,4 +1,4 @@
-"""A plain sampling loop for validation: deterministic DDIM, from the model's own schedule."""
+"""Sampling for validation: deterministic DDIM, from the run's own schedule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from diffusers import CogVideoXDDIMScheduler
 from torch import Tensor, nn
 
 from mtv_train.diffusion.schedule import Schedule
-from mtv_train.train.step import Conditions
+from mtv_train.model.conditions import Conditions
+from mtv_train.sample.denoise import denoise
+from mtv_train.sample.guidance import Guidance, guided
 
 
 def make_scheduler(schedule: Schedule, prediction: str) -> CogVideoXDDIMScheduler:
@@ -43,14 +45,10 @@ def sample(
     """
     scheduler = make_scheduler(schedule, prediction)
     scheduler.set_timesteps(steps, device=noise.device)
-    clean = torch.zeros(noise.shape[:2], dtype=torch.bool, device=noise.device)
-    nothing = Conditions(torch.zeros_like(conditions.text), conditions.audio.unconditional())
-    latents = noise
-    for time in scheduler.timesteps:
-        timestep = time.expand(noise.shape[0]).long()
-        told = model(latents, conditions.text, timestep, conditions.audio, clean).float()
-        if guidance > 1:
-            untold = model(latents, nothing.text, timestep, nothing.audio, clean).float()
-            told = untold + guidance * (told - untold)
-        latents = scheduler.step(told, int(time), latents, return_dict=False)[0]
-    return latents
+    # Frames are marked as in training, where the model may have been compiled for it; none of them is clean.
+    marked = torch.zeros(noise.shape[:2], dtype=torch.bool, device=noise.device)
+
+    def predict(latents: Tensor, timestep: Tensor) -> Tensor:
+        return guided(model, latents, timestep, conditions, Guidance(guidance), marked, together=False)
+
+    return denoise(predict, scheduler, noise)

@@ -14,6 +14,7 @@ from mtv_train.data.encoders import Encoders, sample_latents
 from mtv_train.diffusion.objective import loss_per_sample
 from mtv_train.diffusion.schedule import Schedule
 from mtv_train.model.audio import AudioWindows
+from mtv_train.model.conditions import Conditions
 from mtv_train.train.draws import draw
 
 
@@ -22,14 +23,6 @@ def make_schedule(settings: TrainSettings) -> Schedule:
     `prediction: noise` the last step keeps a little signal."""
     diffusion = settings.diffusion
     return Schedule(snr_shift=diffusion.snr_shift, zero_terminal_snr=diffusion.prediction == "v")
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What a sample is denoised from: `text` (batch, tokens, dim) and the sound, on the model's device."""
-
-    text: Tensor
-    audio: AudioWindows
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
-import av
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from demix.store import atomic
 from mtv_train.config import TrainSettings
 from mtv_train.data.batch import Batch, ClipWaves
 from mtv_train.data.encoders import Encoders
@@ -22,6 +18,9 @@ from mtv_train.data.order import StageMix
 from mtv_train.data.randomness import generator, stage_seed
 from mtv_train.data.settings import LoaderSettings, WindowSettings
 from mtv_train.distributed.world import World
+from mtv_train.sample.film import write_film
+from mtv_train.sample.pictures import decode
+from mtv_train.sample.track import Track
 from mtv_train.train.sampler import sample
 from mtv_train.train.step import LossStep
 
@@ -82,7 +81,8 @@ class Validation:
             if number < validation.samples:
                 video = decode(vae, latents, self.settings.model.latent_scale)
                 path = folder / f"{name}_{number}.mp4"
-                write_video(path, video[0], sound, self.settings.data.window)
+                window = self.settings.data.window
+                write_film(path, video[0], Track(sound[None].numpy(), window.sample_rate), window.rate)
                 written.append(path)
         model.train(was_training)
         return written
@@ -101,28 +101,3 @@ def mixed(clip: ClipWaves, window: WindowSettings) -> Tensor:
     length = round(Fraction(window.frames) / window.rate * window.sample_rate)
     part = total[start : start + length]
     return part / max(1.0, float(part.abs().max())) if part.numel() else part
-
-
-@torch.no_grad()
-def decode(vae: Any, latents: Tensor, scale: float) -> Tensor:
-    """Scaled latents (batch, frames, channels, height, width) as uint8 video (batch, frames, height, width, 3)."""
-    weight = next(vae.parameters())
-    pictures = vae.decode((latents / scale).transpose(1, 2).to(weight.device, weight.dtype)).sample.float()
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1).cpu()
-
-
-def write_video(path: Path, video: Tensor, sound: Tensor, window: WindowSettings) -> None:
-    """An MP4 of H.264 and AAC. `video` uint8 (frames, height, width, 3), `sound` float32 (samples,)."""
-    with atomic(path) as aside, av.open(str(aside), "w") as container:
-        pictures = container.add_stream("libx264", rate=window.rate)
-        pictures.height, pictures.width = int(video.shape[1]), int(video.shape[2])
-        pictures.pix_fmt = "yuv420p"
-        voice = container.add_stream("aac", rate=window.sample_rate)
-        voice.layout = "mono"
-        for picture in video.numpy():
-            container.mux(pictures.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(pictures.encode())
-        heard = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.numpy()[None]), format="fltp", layout="mono")
-        heard.sample_rate = window.sample_rate
-        container.mux(voice.encode(heard))
-        container.mux(voice.encode())

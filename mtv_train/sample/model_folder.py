@@ -1,0 +1,67 @@
+"""From a folder to a pipeline: one that was saved whole, or what `mtv_train export` wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import diffusers
+import torch
+
+from demix.config import ConfigError, validate
+from mtv_train.config import TrainSettings
+from mtv_train.model.transformer import MTVTransformer3DModel
+from mtv_train.sample.pipeline import MTVPipeline
+from mtv_train.train import components
+from mtv_train.train.export import RECIPE
+
+INDEX = "model_index.json"
+
+
+def load_pipeline(folder: Path, dtype: torch.dtype = torch.float32) -> MTVPipeline:
+    """The pipeline of `folder`, on the CPU. Encoders that the folder does not hold are where its recipe names them.
+
+    The transformer, T5 and the VAE are in `dtype`, wav2vec2 is float32. Raises `ConfigError` for a folder that is no
+    model, or encoders that are not there.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder; name what `mtv_train export RUN OUT` wrote")
+    if (folder / INDEX).exists():
+        kinds = {"default": dtype, "audio_encoder": torch.float32}
+        loaded: MTVPipeline = MTVPipeline.from_pretrained(folder, torch_dtype=kinds)
+        return loaded
+    if not (folder / RECIPE).exists() or not (folder / "transformer").is_dir():
+        raise ConfigError(
+            f"{folder}: holds neither {INDEX} (a whole pipeline) nor transformer/ and {RECIPE} (an export); "
+            "name what `mtv_train export RUN OUT` wrote"
+        )
+    return _from_export(folder, dtype)
+
+
+def _from_export(folder: Path, dtype: torch.dtype) -> MTVPipeline:
+    saved = json.loads((folder / RECIPE).read_text(encoding="utf-8"))
+    settings = validate(TrainSettings, saved["settings"])
+    scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    tokenizer, text_encoder = components.make_text_encoder(settings.model, settings.seed, dtype)
+    return MTVPipeline(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        audio_encoder=components.make_audio_encoder(settings.model, settings.seed).wav2vec,
+        vae=components.make_vae(settings.model, settings.seed, dtype),
+        transformer=MTVTransformer3DModel.from_pretrained(folder / "transformer", torch_dtype=dtype),
+        scheduler=getattr(diffusers, scheduler["_class_name"]).from_pretrained(folder / "scheduler"),
+        fps=settings.data.window.fps,
+        prompt_style=settings.data.window.prompt,
+        official_alignment=settings.model.official_alignment,
+    )
+
+
+def fingerprint(folder: Path) -> str:
+    """16 hex digits over the names, sizes and contents of the folder's files: which model it is."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,53 @@
+"""Latents to pictures and back, by CogVideoX's VAE."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+GROUP = 4
+"""Video frames in a latent frame after the first, which holds one."""
+
+
+def latent_frame(frame: int) -> int:
+    """Which latent frame holds a video frame."""
+    return 0 if frame == 0 else 1 + (frame - 1) // GROUP
+
+
+def frames_of(latent: int) -> tuple[int, int]:
+    """First and last video frame of a latent frame."""
+    return (0, 0) if latent == 0 else (GROUP * (latent - 1) + 1, GROUP * latent)
+
+
+@torch.no_grad()
+def decode(vae: Any, latents: Tensor, scale: float, device: torch.device | None = None) -> Tensor:
+    """Scaled latents (batch, frames, channels, height, width) as uint8 video (batch, frames, height, width, 3) on the
+    CPU. `device`: where the VAE computes, if that is not where its weights wait (offloading)."""
+    weight = next(vae.parameters())
+    given = (latents / scale).transpose(1, 2).to(device or weight.device, weight.dtype)
+    pictures = vae.decode(given).sample.float()
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1).cpu()
+
+
+@torch.no_grad()
+def encode(vae: Any, video: Tensor, scale: float, device: torch.device | None = None) -> Tensor:
+    """uint8 video (frames, height, width, 3) as scaled latents (1, latent frames, channels, height, width), float32.
+
+    The mean of the posterior, so that the same pictures always give the same latents.
+    """
+    weight = next(vae.parameters())
+    pixels = video.to(device or weight.device).permute(3, 0, 1, 2)[None].to(weight.dtype) / 127.5 - 1
+    return vae.encode(pixels).latent_dist.mean.transpose(1, 2).float() * scale
+
+
+def still(picture: Image.Image, latent: int, height: int, width: int) -> Tensor:
+    """A picture as a video that shows it and nothing else, up to latent frame 0 or 1, uint8 (1 or 5, height, width, 3).
+
+    Scaled until it covers height x width and cropped at its middle, as training pictures are.
+    """
+    shown = ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (width, height), Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(shown))[None].repeat(1 if latent == 0 else 1 + GROUP, 1, 1, 1)
