@@ -27,6 +27,9 @@ from demix.engine.worker import Step, Worker, WorkerSpec, groups
 from demix.records import Record
 from demix.store import Store
 
+_WINDOW = 1000
+"""Rows a processor that are handed to Ray Data at once: hours of work, next to which starting pools again is little."""
+
 
 class StageActor:
     """A worker in an actor of Ray Data: Arrow batches in, Arrow batches out."""
@@ -65,6 +68,18 @@ class RayRunner:
         kinds: Mapping[str, type[Record]],
         store: Store,
         rows: Iterable[Row],
+        options: RunOptions,
+    ) -> Iterator[Row]:
+        # Ray Data wants to know its input beforehand. A window of it at a time keeps the driver's memory flat.
+        for window in _blocks(rows, _WINDOW * max(1, int(ray.cluster_resources().get("CPU", 1)))):
+            yield from self._run_window(steps, kinds, store, window, options)
+
+    def _run_window(
+        self,
+        steps: Sequence[Step],
+        kinds: Mapping[str, type[Record]],
+        store: Store,
+        rows: Sequence[Row],
         options: RunOptions,
     ) -> Iterator[Row]:
         blocks = [ray.put(pa.table(to_columns(block))) for block in _blocks(rows, options.engine.batch_rows)]
