@@ -29,7 +29,7 @@ from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase
 from demix.engine.progress import meter
 from demix.engine.row import Row
-from demix.engine.runner import Runner, RunOptions
+from demix.engine.runner import Runner, RunOptions, make_runner
 from demix.preflight import check_nodes, check_places, check_weights
 from demix.records import Candidate, Clip, Kind, Probe, Shots, Source
 from demix.sources.discover import DEFAULT_KIND, discover
@@ -77,7 +77,7 @@ class Build:
         self.retry_failed = retry_failed
         self.worked = False
         """Whether anything was left to do so far."""
-        self._make_runner = runner or (lambda: make_runner(settings))
+        self._make_runner = runner or (lambda: make_runner(settings.engine))
         self._runner: Runner | None = None
         self._named: list[Candidate] | None = None
 
@@ -233,7 +233,7 @@ class Build:
         of it does not see the dataset or the work store, or lacks weights."""
         if self._runner is None:
             self._runner = self._make_runner()
-            check_nodes(self._runner, self.dataset, self.store)
+            check_nodes(self._runner, {"--output": Store(str(self.dataset)), "--work": self.store})
             check_weights(self._runner, recipe.all_stages(self.settings), self.settings.engine)
         return self._runner
 
@@ -315,19 +315,6 @@ class Build:
     def phases(self) -> list[Phase]:
         """All phases whose items are known one after the other from what the work store holds."""
         return [self._sources_phase(), self._index_phase(), self.clip_phase()]
-
-
-def make_runner(settings: recipe.BuildSettings) -> Runner:
-    """The runner that the settings name. Ray is imported only here: it takes seconds."""
-    if settings.engine.runner == "sequential":
-        from demix.engine.sequential import SequentialRunner
-
-        return SequentialRunner()
-    if settings.engine.runner == "ray":
-        from demix.engine.ray_runner import RayRunner
-
-        return RayRunner(settings.engine)
-    raise ConfigError(f"engine.runner: {settings.engine.runner!r}; choose ray or sequential")
 
 
 def _source(end: End) -> Source:

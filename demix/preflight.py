@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from demix import weights
@@ -36,23 +36,23 @@ def _writable(folder: Path) -> None:
         raise ConfigError(f"{folder}: less than 1 GB is free on this disk; make room or choose another place")
 
 
-def check_nodes(runner: Runner, dataset: Path, work: Store) -> None:
-    """Leaves a token in each place and asks every node for it. Raises `ConfigError` if one does not find it."""
-    stores = {"--output": Store(str(dataset)), "--work": work}
+def check_nodes(runner: Runner, places: Mapping[str, Store]) -> None:
+    """Leaves a token in each place (option that names it -> store) and asks every node for it. Raises `ConfigError` if
+    one does not find it."""
     key = f"preflight-{uuid.uuid4().hex}"
-    for store in stores.values():
+    for store in places.values():
         with store.write(key) as path:
             path.write_text("here")
     try:
-        for node, blind in runner.on_every_node(_blind, (key, {flag: store.root for flag, store in stores.items()})):
+        for node, blind in runner.on_every_node(_blind, (key, {flag: store.root for flag, store in places.items()})):
             if blind:
                 flag, root = blind[0]
                 raise ConfigError(
-                    f"{root}: node {node} cannot see it. All nodes must reach the dataset and the work store at the "
-                    f"same path: put {flag} on a shared file system (NFS, Lustre, a mounted bucket)"
+                    f"{root}: node {node} cannot see it. All nodes must reach it at the same path: put {flag} on a "
+                    "shared file system (NFS, Lustre, a mounted bucket)"
                 )
     finally:
-        for store in stores.values():
+        for store in places.values():
             store.remove(key)
 
 

@@ -49,7 +49,19 @@ class Media(Record):
 # --- subjects: what has an identity and is accounted for -------------------------------------------------------------
 
 
-class Candidate(Record):
+class Subject(Record):
+    """What the engine takes through stages. Other work than the builder's derives subjects of its own."""
+
+    id: str
+
+    @property
+    def key(self) -> str:
+        """What answers about it are kept under: its id and whatever else of it a stage may go by. Begins with a
+        hexadecimal digit."""
+        return self.id
+
+
+class Candidate(Subject):
     """A file that somebody named, before anything is known of it."""
 
     name: ClassVar[str] = "candidate"
@@ -66,7 +78,7 @@ class Candidate(Record):
         return f"{self.id}-{self.kind}-{self.stamp}"
 
 
-class Source(Record):
+class Source(Subject):
     """A film, talking head or web video whose content is known. Two files of the same bytes are one source."""
 
     name: ClassVar[str] = "source"
@@ -81,7 +93,7 @@ class Source(Record):
         return f"{self.id}-{self.kind}"
 
 
-class Clip(Record):
+class Clip(Subject):
     """A span of one source, half open: [start_pts, end_pts) of the chosen video stream."""
 
     name: ClassVar[str] = "clip"

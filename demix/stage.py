@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 from demix.config import ModelSettings, Settings
-from demix.records import Candidate, Clip, Record, Source
+from demix.records import Clip, Record, Subject
 from demix.store import Store
 
 R = TypeVar("R", bound=Record)
-Subject = Candidate | Source | Clip
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Item:
 
     @property
     def key(self) -> str:
-        """What answers about it are kept under: its id and whatever else of the subject a stage may go by."""
+        """What answers about it are kept under; see `Subject.key`."""
         return self.subject.key
 
     @property

@@ -15,6 +15,7 @@ examples:
   torchrun --nproc-per-node 8 -m mtv_train train mtv_5b --data DATASET --run RUNS/x
   python -m mtv_train train mtv_5b --data DATASET --run RUNS/x --set optim.lr=2e-5 --set parallel.compile=true
   python -m mtv_train plan mtv_5b --gpus 24                             FLOPs, memory, days
+  python -m mtv_train sample MODEL --prompt "..." --speech s.wav -o out.mp4   see `sample --help`
   python -m mtv_train show mtv_5b > mine.yaml                           a recipe of your own: edit, then train mine.yaml
 
 A run that was interrupted goes on where it stopped: give the same command again, on as many GPUs as there are now.
@@ -86,6 +87,8 @@ def parser() -> argparse.ArgumentParser:
         "--official", action="store_true", help="mark the model to repeat the release's numbers where those are odd"
     )
     for name, about in (
+        ("sample", "a text, a sound and pictures to a video, or many"),
+        ("precompute", "latents, text embeddings and audio features of a dataset, once, on Ray"),
         ("evaluate", "score folders of generated videos by the paper's metrics"),
         ("protocol", "the paper's test as jobs to sample"),
     ):

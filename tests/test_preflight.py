@@ -43,7 +43,7 @@ class Cluster(SequentialRunner):
 def test_a_node_that_does_not_see_a_place_is_named_with_what_to_do(tmp_path: Path, unseen: str, flag: str) -> None:
     dataset, work = tmp_path / "dataset", tmp_path / "work"
     with pytest.raises(ConfigError) as caught:
-        check_nodes(Cluster(tmp_path / unseen), dataset, Store(work))
+        check_nodes(Cluster(tmp_path / unseen), {"--output": Store(dataset), "--work": Store(work)})
     said = str(caught.value)
     assert said.startswith(f"{tmp_path / unseen}: node 10.0.0.2 cannot see it.")
     assert f"put {flag} on a shared file system (NFS, Lustre, a mounted bucket)" in said
@@ -51,7 +51,7 @@ def test_a_node_that_does_not_see_a_place_is_named_with_what_to_do(tmp_path: Pat
 
 
 def test_nodes_that_see_everything_are_fine(tmp_path: Path) -> None:
-    check_nodes(Cluster(None), tmp_path / "dataset", Store(tmp_path / "work"))
+    check_nodes(Cluster(None), {"--output": Store(tmp_path / "dataset"), "--work": Store(tmp_path / "work")})
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 

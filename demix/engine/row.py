@@ -10,10 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from demix.records import Candidate, Clip, Record, Source
-from demix.stage import Item, Subject
-
-SUBJECTS: dict[str, type[Subject]] = {kind.name: kind for kind in (Candidate, Source, Clip)}
+from demix.lazy import LazyRecords
+from demix.records import Record, Subject
+from demix.stage import Item
 
 
 @dataclass(frozen=True)
@@ -35,17 +34,17 @@ class Row:
         return cls(subject.id, subject.key, subject.name, subject.model_dump_json(), bodies)
 
     def parse_subject(self) -> Subject:
-        return SUBJECTS[self.kind].model_validate_json(self.subject)
+        """As the type of its kind, of all those that are imported here."""
+        kinds = {kind.name: kind for kind in Subject.__subclasses__()}
+        return kinds[self.kind].model_validate_json(self.subject)
 
     def item(self, kinds: Mapping[str, type[Record]]) -> Item:
         """The row as a stage sees it; `kinds` names the type of every record that the row may hold."""
-        records = {name: kinds[name].model_validate_json(body) for name, body in self.records.items()}
-        return Item(self.parse_subject(), records)
+        return Item(self.parse_subject(), LazyRecords(self.records, kinds))
 
-    def with_record(self, record: Record | None) -> Row:
-        if record is None:
-            return self
-        return replace(self, records={**self.records, record.name: record.model_dump_json()})
+    def with_text(self, kind: type[Record] | None, text: str) -> Row:
+        """With one more record, given as JSON; None: a stage that adds none."""
+        return self if kind is None else replace(self, records={**self.records, kind.name: text})
 
     def ended(self, state: str, stage: str) -> Row:
         return replace(self, state=state, stage=stage)

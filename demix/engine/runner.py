@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import Field
 
-from demix.config import Settings
+from demix.config import ConfigError, Settings
 from demix.engine.row import Row
 from demix.engine.worker import Step
 from demix.records import Record
@@ -78,3 +78,16 @@ class Runner(Protocol):
         """(node, `function(argument)` there) for every node."""
 
     def close(self) -> None: ...
+
+
+def make_runner(settings: EngineSettings) -> Runner:
+    """The runner that the settings name. Ray is imported only here: it takes seconds."""
+    if settings.runner == "sequential":
+        from demix.engine.sequential import SequentialRunner
+
+        return SequentialRunner()
+    if settings.runner == "ray":
+        from demix.engine.ray_runner import RayRunner
+
+        return RayRunner(settings)
+    raise ConfigError(f"engine.runner: {settings.runner!r}; choose ray or sequential")

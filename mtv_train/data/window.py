@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,27 +56,32 @@ class WindowReader:
         if "video" in parts:
             video = torch.from_numpy(decode_window(data["mp4"], window.clip.key, window.first, self.settings, place))
         if "waves" in parts:
-            waves = self._waves(window, data)
-        return RawWindow(window.key, self._caption(window, data["txt"]), video, waves)
-
-    def _caption(self, window: Window, data: bytes) -> str:
-        try:
-            return prompt_text(data.decode().strip(), self.settings.prompt)
-        except UnicodeDecodeError as error:
-            raise SampleError(window.clip.key, "caption", f"not UTF-8: {error}") from error
-
-    def _waves(self, window: Window, data: dict[str, bytes]) -> ClipWaves:
-        settings, frames = self.settings, window.clip_frames
-        waves: dict[str, Tensor] = {
-            track: torch.from_numpy(read_track(data[f"{track}.flac"], window.clip.key, track, frames, settings))
-            for track in settings.tracks
-        }
-        whole = ClipWaves(waves, frames, window.first)
-        return whole if settings.audio_context == "clip" else window_waves(whole, settings)
+            waves = heard_waves(read_waves(window, data, self.settings), self.settings)
+        return RawWindow(window.key, read_caption(window, data["txt"], self.settings), video, waves)
 
 
-def window_waves(whole: ClipWaves, settings: WindowSettings) -> ClipWaves:
-    """The samples of the window alone, cut out of the whole clip's."""
+def read_caption(window: Window, data: bytes, settings: WindowSettings) -> str:
+    """The text that the text encoder is given, from a member `txt`. Raises SampleError (`caption`)."""
+    try:
+        return prompt_text(data.decode().strip(), settings.prompt)
+    except UnicodeDecodeError as error:
+        raise SampleError(window.clip.key, "caption", f"not UTF-8: {error}") from error
+
+
+def read_waves(window: Window, data: Mapping[str, bytes], settings: WindowSettings) -> ClipWaves:
+    """The tracks of the whole clip, from its members `<track>.flac`. Raises SampleError (`sound`, `short`)."""
+    key, frames = window.clip.key, window.clip_frames
+    waves: dict[str, Tensor] = {
+        track: torch.from_numpy(read_track(data[f"{track}.flac"], key, track, frames, settings))
+        for track in settings.tracks
+    }
+    return ClipWaves(waves, frames, window.first)
+
+
+def heard_waves(whole: ClipWaves, settings: WindowSettings) -> ClipWaves:
+    """What the audio encoder is given of a clip's samples: all, or those of the window alone."""
+    if settings.audio_context == "clip":
+        return whole
     start = samples_at(whole.first, settings)
     length = samples_at(settings.frames, settings)
     cut = {track: wave[start : start + length].clone() for track, wave in whole.waves.items()}

@@ -122,9 +122,13 @@ def revisions(settings: ModelSettings, seed: int) -> dict[str, str]:
     name and revision, a random one by its shape and seed.
     """
     if settings.weights == "random":
-        shape = settings.model_dump_json(include={"encoders", "backbone", "mtv"})
-        name = hashlib.sha256(f"{seed}:{shape}".encode()).hexdigest()[:16]
-        return dict.fromkeys(("latents", "text", "audio"), f"random-{name}")
+        made = settings.encoders
+        shapes = {
+            "latents": [made.vae_channels, made.vae_layers],
+            "text": [settings.backbone.text_embed_dim, made.text_layers, made.text_heads],
+            "audio": [settings.mtv.feature_dim, settings.mtv.feature_layers, made.audio_heads, made.audio_channels],
+        }
+        return {part: f"random-{_digest([seed, shape])}" for part, shape in shapes.items()}
     parts = {"latents": (settings.source, "vae"), "text": (settings.source, "text_encoder")}
     named = {part: _revision(source, folder, settings.revision) for part, (source, folder) in parts.items()}
     return {**named, "audio": _revision(settings.audio_encoder, "", "main")}
@@ -136,7 +140,11 @@ def _revision(source: str, folder: str, revision: str) -> str:
         return f"{source}/{folder}@{revision}"
     facts = [[file.name, file.stat().st_size] for file in sorted(path.iterdir()) if file.is_file()]
     config = (path / "config.json").read_text(encoding="utf-8") if (path / "config.json").exists() else ""
-    return hashlib.sha256(json.dumps([facts, config]).encode()).hexdigest()[:16]
+    return _digest([facts, config])
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def _loaded(load: Callable[..., T], settings: ModelSettings, source: str, folder: str, **options: Any) -> T:

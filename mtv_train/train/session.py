@@ -16,8 +16,7 @@ from demix.config import ConfigError
 from demix.store import atomic
 from mtv_train.config import TrainSettings
 from mtv_train.data.batch import BadSample
-from mtv_train.data.cached import Caches
-from mtv_train.data.encoders import Encoders, SoundEncoder, TextEncoder, VideoEncoder
+from mtv_train.data.encoders import Encoders
 from mtv_train.data.errors import DatasetError
 from mtv_train.data.index import DatasetIndex
 from mtv_train.data.loader import Loader
@@ -28,7 +27,9 @@ from mtv_train.distributed.mesh import make_mesh
 from mtv_train.distributed.world import World, join
 from mtv_train.model.flops import count_flops
 from mtv_train.model.transformer import MTVTransformer3DModel
+from mtv_train.precompute.caches import open_caches
 from mtv_train.train import components
+from mtv_train.train.encoding import sound_encoder, text_encoder, video_encoder
 from mtv_train.train.journal import Journal
 from mtv_train.train.loop import Inputs, Trainer
 from mtv_train.train.stages import mixes
@@ -134,7 +135,7 @@ def make_inputs(settings: TrainSettings, world: World, skip_empty: bool) -> tupl
     stages, notices = mixes(settings.stages, index, counts, skip_empty)
     for notice in notices:
         log.warning("%s", notice)
-    caches = open_caches(settings)
+    caches = open_caches(settings, index)
 
     def loader(mix: StageMix, samples_seen: int, on_bad: Callable[[BadSample], None]) -> Loader:
         return Loader(
@@ -169,25 +170,11 @@ def open_index(settings: TrainSettings, split: str, world: World) -> DatasetInde
 def make_encoders(settings: TrainSettings, device: torch.device) -> tuple[Encoders, AutoencoderKLCogVideoX | None]:
     """The frozen encoders that a run needs in its steps, and the VAE if it is among them. What is read from a cache
     needs none."""
-    model, seed, cached = settings.model, settings.seed, settings.data.cached
-    precision = PRECISIONS[settings.parallel.precision]
-    vae = text = sound = None
-    if "latents" not in cached:
-        vae = components.make_vae(model, seed, precision).to(device)
-    if "text" not in cached:
-        tokenizer, t5 = components.make_text_encoder(model, seed, precision)
-        text = TextEncoder(tokenizer, cast(Any, t5).to(device), model.backbone.max_text_seq_length)
-    if "audio" not in cached:
-        wav2vec = components.make_audio_encoder(model, seed).to(device)
-        sound = SoundEncoder(wav2vec, settings.data.window, official_alignment=model.official_alignment)
-    return Encoders(VideoEncoder(vae) if vae is not None else None, text, sound), vae
-
-
-def open_caches(settings: TrainSettings) -> Caches | None:
-    """What was precomputed of the dataset, if the settings read any of it."""
-    if not settings.data.cached:
-        return None
-    raise ConfigError("data.cached: this version has no precomputed features to read; leave it empty")
+    cached = settings.data.cached
+    video = video_encoder(settings, device) if "latents" not in cached else None
+    text = text_encoder(settings, device) if "text" not in cached else None
+    sound = sound_encoder(settings, device) if "audio" not in cached else None
+    return Encoders(video, text, sound), video.vae if video is not None else None
 
 
 def make_validation(settings: TrainSettings, world: World, index: DatasetIndex, encoders: Encoders) -> Validation:
