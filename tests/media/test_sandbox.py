@@ -72,7 +72,7 @@ def test_a_child_that_does_not_answer_is_ended(name: str) -> None:
 
 def test_a_stream_that_falls_silent_is_ended_although_its_time_is_not_up() -> None:
     arguments = {"records": 3, "end": "hang"}
-    stream = sandbox.stream("tests.media.children:count_then", arguments, LIMITS, seconds=600, stall_seconds=1.0)
+    stream = sandbox.stream("tests.media.children:count_then", arguments, LIMITS, seconds=600, stall_seconds=5.0)
     received: list[bytearray] = []
     with pytest.raises(MediaError) as caught:
         received.extend(stream)
