@@ -18,6 +18,7 @@ from demix.dataset.manifest import KeptClip, Quarantined, Rejected, Row, SourceR
 from demix.dataset.plan import Shard
 from demix.dataset.sample import SOURCE_RECORDS
 from demix.engine.phase import End
+from demix.lazy import chosen
 from demix.models import Choice
 from demix.recipe import judges
 from demix.records import SCHEMA_VERSION, Candidate, Clip, Record, Source
@@ -180,6 +181,7 @@ def _ended(clip: Clip, end: End, replay: str) -> Rejected | Quarantined:
     return Quarantined(clip, end.entry.stage, **body, attempts=end.entry.attempts, replay=replay, records=records)
 
 
-def _own(records: Mapping[str, Record]) -> dict[str, Record]:
+def _own(records: Mapping[str, Record]) -> Mapping[str, Record]:
     """A clip's own records, without those of its source, which the manifest of sources holds."""
-    return {name: record for name, record in records.items() if not isinstance(record, SOURCE_RECORDS)}
+    names = [name for name in records if name not in {kind.name for kind in SOURCE_RECORDS}]
+    return chosen(records, names)

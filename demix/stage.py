@@ -127,9 +127,15 @@ class Stage(ABC):
     version: ClassVar[int] = 1
     """Raised when the same input and settings would give another answer."""
     needs: ClassVar[tuple[type[Record], ...]] = ()
+    by_content: ClassVar[tuple[type[Record], ...]] = ()
+    """Those of `needs` of which only the content counts and not how it came about: an answer holds as long as they say
+    the same. For what a judge adds, so that a threshold that is moved makes nobody measure again in vain."""
     adds: ClassVar[type[Record] | None] = None
     reasons: ClassVar[tuple[str, ...]] = ()
     """Every reason for which this stage may drop."""
+    judges: ClassVar[bool] = False
+    """Whether it only reads records, which takes no time: it then also runs where the build was started, without
+    workers and without `open`."""
     resources: Resources = Resources()
     batch_size: int = 1
     timeout_seconds: float = 600.0
@@ -170,13 +176,14 @@ def fingerprint(stage: Stage, upstream: Mapping[str, str]) -> str:
     """32 hex digits over everything an answer of `stage` depends on.
 
     `upstream` maps the names of earlier stages' records to their fingerprints; only those that the stage needs count.
+    What it goes by `by_content` is part of the key instead, under which the ledger keeps an answer.
     """
     parts = {
         "name": stage.name,
         "version": stage.version,
         "settings": settings_that_count(stage.settings),
         "revision": stage.revision(),
-        "needs": {kind.name: upstream[kind.name] for kind in stage.needs},
+        "needs": {kind.name: upstream[kind.name] for kind in stage.needs if kind not in stage.by_content},
     }
     return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
 

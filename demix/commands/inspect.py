@@ -37,18 +37,16 @@ def plan(args: argparse.Namespace) -> int:
 
 def _plan_rows(phase: Phase) -> list[tuple[str, ...]]:
     """One row per stage. What earlier stages have not answered yet is marked with a +."""
-    going = [row.key for row in phase.rows()]
+    done, to_run = phase.progress()
     rows: list[tuple[str, ...]] = []
-    more = not going
+    more = next(iter(phase.rows()), None) is None
     for step in phase.steps:
-        statuses = phase.ledger.statuses(step.stage.name, step.fingerprint, going)
-        to_run = len(going) - len(statuses)
+        name = step.stage.name
         wants = step.stage.resources
         needs = f"{wants.cpus:g} cpu" + (f", {wants.gpus:g} gpu" if wants.gpus else "")
-        done = (str(len(statuses)), f"{to_run}{'+' if more else ''}")
-        rows.append((step.stage.name, step.stage.revision() or "-", needs, step.fingerprint[:8], *done))
-        more = more or bool(to_run)
-        going = [key for key in going if statuses.get(key, "kept") == "kept"]
+        counts = (str(done[name]), f"{to_run[name]}{'+' if more else ''}")
+        rows.append((name, step.stage.revision() or "-", needs, step.fingerprint[:8], *counts))
+        more = more or bool(to_run[name])
     return rows
 
 

@@ -18,6 +18,7 @@ from demix.dataset import layout
 from demix.dataset.sample import CLIP_RECORDS
 from demix.dataset.schema import RowWriter, SchemaError
 from demix.dataset.tar import sha256_of
+from demix.lazy import text_of
 from demix.records import SCHEMA_VERSION, Candidate, Clip, Probe, Record, Shots, Subsets
 from demix.store import atomic
 
@@ -152,8 +153,8 @@ def clip_columns(kept: KeptClip) -> dict[str, Any]:
     assert isinstance(subsets, Subsets)
     columns = clip.model_dump(exclude={"id"}) | _span(clip)
     columns |= {"clip_id": clip.id, "split": kept.split, "signature": subsets.signature, "shard": kept.shard}
-    records = ((kind.name, kept.records.get(kind.name)) for kind in CLIP_RECORDS)
-    return columns | {name: record and record.model_dump_json() for name, record in records}
+    names = (kind.name for kind in CLIP_RECORDS)
+    return columns | {name: text_of(kept.records, name) if name in kept.records else None for name in names}
 
 
 class _Tables:
@@ -235,7 +236,7 @@ def _ended_columns(row: Rejected | Quarantined) -> dict[str, Any]:
         "uri": subject.uri,
         "kind": subject.kind,
         "stage": row.stage,
-        "records": _json({name: record.model_dump(mode="json") for name, record in row.records.items()}),
+        "records": "{" + ",".join(f"{_json(name)}:{text_of(row.records, name)}" for name in row.records) + "}",
     }
     if isinstance(subject, Clip):
         columns |= _span(subject)
@@ -254,6 +255,6 @@ def _text(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def _json(value: Mapping[str, Any] | str) -> str:
     """Compact JSON; NaN and infinities, which JSON lacks, become null as they do in records."""
-    return to_json(dict(value), inf_nan_mode="null").decode()
+    return to_json(value, inf_nan_mode="null").decode()

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from demix.dataset import tar
 from demix.dataset.layout import MEDIA, SPEAKERS, TEXTS, Split, check_signature
 from demix.dataset.plan import Entry
+from demix.lazy import text_of
 from demix.records import (
     SCHEMA_VERSION,
     ActiveSpeaker,
@@ -35,6 +36,9 @@ from demix.records import (
 )
 
 R = TypeVar("R", bound=Record)
+
+_KEY = '"key":'
+"""Only media have a field of this name, and in a text of JSON its quotes would be escaped."""
 
 CLIP_RECORDS: tuple[type[Record], ...] = (
     ClipMedia,
@@ -141,7 +145,12 @@ class Sample:
     @cached_property
     def _records(self) -> str:
         present = (kind.name for kind in CLIP_RECORDS if kind.name in self.records)
-        return "{" + ",".join(f"{_dump(name)}:{without_keys(self.records[name])}" for name in present) + "}"
+        return "{" + ",".join(f"{_dump(name)}:{self._shown(name)}" for name in present) + "}"
+
+    def _shown(self, name: str) -> str:
+        """A record as JSON, its media without their work-store keys."""
+        text = text_of(self.records, name)
+        return without_keys(self.records[name]) if _KEY in text else text
 
 
 def file_name(uri: str) -> str:

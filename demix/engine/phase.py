@@ -7,12 +7,14 @@ the dataset.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from demix.engine.claims import Claims
-from demix.engine.ledger import Entry, Ledger
+from demix.engine.judging import judge
+from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions
 from demix.engine.worker import Step
@@ -61,11 +63,16 @@ class Phase:
         self.steps = tuple(_steps(stages, {kind.name: text for kind, text in base.items()}))
 
     def run(self, runner: Callable[[], Runner], options: RunOptions, on_done: Callable[[Row], None]) -> None:
-        """Runs what is pending; asks for a runner only if anything is.
+        """Runs what is pending: what only has to be judged at once and here, the rest by a runner, which is asked for
+        only if there is a rest.
 
         Raises `PhaseError` if an item is still pending afterwards: that would be a bug.
         """
         Claims(self.store).clear()
+        self.ledger.compact()
+        for page in _pages(self.pending(options.retry_failed)):
+            for row in judge(page, self.steps, self.kinds, self.ledger, retry_failed=options.retry_failed):
+                on_done(row)
         self.ledger.compact()
         if next(self.pending(options.retry_failed), None) is not None:
             rows = self.pending(options.retry_failed)
@@ -79,15 +86,35 @@ class Phase:
     def pending(self, retry_failed: bool = False) -> Iterator[Row]:
         """The rows that a stage has not answered yet (or, if asked, has failed on)."""
         for page in _pages(self.rows()):
-            going = {row.key: row for row in page}
-            for step in self.steps:
-                statuses = self.ledger.statuses(step.stage.name, step.fingerprint, list(going))
-                for key in list(going):
-                    status = statuses.get(key)
+            rows = {row.key: row for row in page}
+            for _, statuses in self.statuses(page):
+                for key, status in statuses.items():
                     if status is None or (status == "failed" and retry_failed):
-                        yield going.pop(key)
-                    elif status != "kept":
-                        del going[key]
+                        yield rows[key]
+
+    def statuses(self, page: Sequence[Row]) -> Iterator[tuple[Step, dict[str, Status | None]]]:
+        """Step by step, what is known of the rows (by their keys) that all steps before have kept."""
+        going = {row.key: row for row in page}
+        decisive = {kind for step in self.steps for kind in step.stage.by_content}
+        for step in self.steps:
+            keys = {key: step.key(row) for key, row in going.items()}
+            known = self.ledger.statuses(step.stage.name, step.fingerprint, list(keys.values()))
+            yield step, {key: known.get(kept_under) for key, kept_under in keys.items()}
+            going = {key: row for key, row in going.items() if known.get(keys[key]) == "kept"}
+            if step.stage.adds in decisive:
+                entries = self.ledger.find(step.stage.name, step.fingerprint, [keys[key] for key in going])
+                going = {key: row.with_text(step.stage.adds, entries[keys[key]].body) for key, row in going.items()}
+
+    def progress(self) -> tuple[Counter[str], Counter[str]]:
+        """By stage: how many items it has answered, and how many of those that got so far it has not."""
+        done: Counter[str] = Counter()
+        to_run: Counter[str] = Counter()
+        for page in _pages(self.rows()):
+            for step, statuses in self.statuses(page):
+                unknown = sum(status is None for status in statuses.values())
+                done[step.stage.name] += len(statuses) - unknown
+                to_run[step.stage.name] += unknown
+        return done, to_run
 
     def ends(self) -> Iterator[End]:
         """How every item ended, page by page, with all its records."""
@@ -101,20 +128,20 @@ class Phase:
 
 def ends_of(page: Sequence[Row], steps: Sequence[Step], kinds: Mapping[str, type[Record]], ledger: Ledger) -> list[End]:
     """How the items of a page ended at these steps, in their order, as the ledger has it."""
-    items = {row.key: row.item(kinds) for row in page}
+    rows = {row.key: row for row in page}
     ends: dict[str, End] = {}
     for step in steps:
-        going = [key for key in items if key not in ends]
-        entries = ledger.find(step.stage.name, step.fingerprint, going)
-        for key in going:
-            entry = entries.get(key)
+        going = {key: step.key(row) for key, row in rows.items() if key not in ends}
+        entries = ledger.find(step.stage.name, step.fingerprint, list(going.values()))
+        for key, kept_under in going.items():
+            entry = entries.get(kept_under)
             if entry is None:
-                ends[key] = End(items[key], None, step.stage.name)
+                ends[key] = End(rows[key].item(kinds), None, step.stage.name)
             elif entry.status != "kept":
-                ends[key] = End(items[key], entry)
+                ends[key] = End(rows[key].item(kinds), entry)
             else:
-                items[key] = items[key].with_record(entry.record(step.stage.adds))
-    return [ends.get(key) or End(item, None) for key, item in items.items()]
+                rows[key] = rows[key].with_text(step.stage.adds, entry.body)
+    return [ends.get(key) or End(row.item(kinds), None) for key, row in rows.items()]
 
 
 def _steps(stages: Sequence[Stage], known: dict[str, str]) -> Iterator[Step]:

@@ -5,6 +5,8 @@ It knows nothing of how it is run: the sequential runner calls it in this proces
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,7 @@ from demix.engine.attempt import Answer, Overdue, failure, run_batch
 from demix.engine.claims import Claims
 from demix.engine.ledger import Entry, Ledger
 from demix.engine.row import Row
+from demix.lazy import text_of
 from demix.records import Record
 from demix.stage import Context, Failed, Item, Kept, Stage
 from demix.store import Store
@@ -30,6 +33,15 @@ class Step:
 
     stage: Stage
     fingerprint: str
+
+    def key(self, about: Row | Item) -> str:
+        """What the ledger keeps the stage's answer under: the item's own key and, where the stage goes by the content
+        of records, what they say."""
+        if not self.stage.by_content:
+            return about.key
+        names = (kind.name for kind in self.stage.by_content)
+        texts = [about.records[name] if isinstance(about, Row) else text_of(about.records, name) for name in names]
+        return f"{about.key}-{hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ class Worker:
         for step in self.spec.steps:
             ids = [name for name, row in going.items() if row.state == "going"]
             if ids:
-                keys = [going[name].key for name in ids]
+                keys = [step.key(going[name]) for name in ids]
                 deaths = after_death.get(step.stage.name, {})
                 prior = self.ledger.find(step.stage.name, step.fingerprint, keys, fresh=bool(after_death))
                 self._advance(step, ids, going, prior, deaths)
@@ -90,7 +102,7 @@ class Worker:
         """Takes the rows through one step: known answers from the ledger, the others by running the stage."""
         unknown = []
         for name in ids:
-            entry = prior.get(rows[name].key)
+            entry = prior.get(step.key(rows[name]))
             if entry is None or (entry.status == "failed" and self.spec.retry_failed and not deaths):
                 unknown.append(name)
             else:
@@ -99,16 +111,14 @@ class Worker:
         for start in range(0, len(unknown), size):
             items = [rows[name].item(self.spec.kinds) for name in unknown[start : start + size]]
             for item, answer in zip(items, self._run(step, items, deaths), strict=True):
-                entry = Entry.of(
-                    item.key, step.stage.name, step.fingerprint, answer.outcome, answer.attempts, answer.seconds
-                )
+                entry = entry_of(step, item, answer)
                 self._write(entry)
                 rows[item.id] = self._apply(step, rows[item.id], entry)
 
     def _apply(self, step: Step, row: Row, entry: Entry) -> Row:
         if entry.status != "kept":
             return row.ended(entry.status, step.stage.name)
-        return row.with_record(entry.record(step.stage.adds))
+        return row.with_text(step.stage.adds, entry.body)
 
     def _run(self, step: Step, items: list[Item], deaths: Mapping[str, int]) -> list[Answer]:
         """Answers of one stage for a batch. Items that keep killing their worker are not run again."""
@@ -137,9 +147,7 @@ class Worker:
             answer = Answer(failure(error), 1, step.stage.timeout_seconds)
             if self.spec.may_exit:
                 self._log_failure(step, items[0], answer)
-                self._write(
-                    Entry.of(items[0].key, step.stage.name, step.fingerprint, answer.outcome, 1, answer.seconds)
-                )
+                self._write(entry_of(step, items[0], answer))
                 self._exit()
             self._opened.pop(step.stage.name, None)  # a thread hangs in it; whoever comes next gets a fresh one
             return [answer]
@@ -214,6 +222,12 @@ class Worker:
     def _log_failure(self, step: Step, item: Item, answer: Answer) -> None:
         fields = {"stage": step.stage.name, "item": item.id, "source": getattr(item.subject, "source_id", item.id)}
         self.log.warning("item_failed", extra=log.event(**fields, attempts=answer.attempts, why=str(answer.outcome)))
+
+
+def entry_of(step: Step, item: Item, answer: Answer) -> Entry:
+    """An answer as the ledger keeps it."""
+    outcome, attempts, seconds = answer.outcome, answer.attempts, answer.seconds
+    return Entry.of(step.key(item), step.stage.name, step.fingerprint, outcome, attempts, seconds)
 
 
 def _media(stage: Stage, item: Item) -> tuple[str, ...]:

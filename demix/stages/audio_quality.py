@@ -81,6 +81,7 @@ class QualityFilter(Stage):
     name = "quality_filter"
     needs = (AudioQuality,)
     reasons = ("low_quality",)
+    judges = True
     settings: QualityFilterSettings
 
     def __init__(self, settings: QualityFilterSettings):

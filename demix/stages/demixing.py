@@ -206,6 +206,7 @@ class DemixFilter(Stage):
     needs = (Demixing,)
     adds = DemixCheck
     reasons = ("demix_disagreement",)
+    judges = True
     settings: DemixFilterSettings
 
     def __init__(self, settings: DemixFilterSettings):

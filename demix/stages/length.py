@@ -23,6 +23,7 @@ class LengthFilter(Stage):
     name: ClassVar[str] = "length"
     version: ClassVar[int] = 1
     reasons: ClassVar[tuple[str, ...]] = ("too_short",)
+    judges: ClassVar[bool] = True
     resources = Resources()
     batch_size = 256
 

@@ -23,6 +23,7 @@ class SubsetsStage(Stage):
     needs = (Persons, Diarization, DemixCheck)
     adds = Subsets
     reasons = ("no_subset",)
+    judges = True
     settings: SubsetsSettings
 
     def __init__(self, settings: SubsetsSettings):

@@ -58,6 +58,7 @@ class VoiceOverFilter(Stage):
     needs = (ClipMedia, Persons, Diarization, ActiveSpeaker)
     adds = VoiceOver
     reasons = ("voice_over", "undecidable")
+    judges = True
     settings: VoiceOverSettings
 
     def __init__(self, settings: VoiceOverSettings):
