@@ -28,6 +28,13 @@ class Histogram(BaseModel):
     discrete: bool = False
     """Whole numbers, one a bin."""
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """What the axis runs from and to. Whole numbers are named themselves, and not the edge beside them."""
+        if not self.discrete:
+            return self.edges[0], self.edges[-1]
+        return (self.edges[1], self.edges[-1]) if self.right_closed else (self.edges[0], self.edges[-2])
+
 
 def histogram(
     kept: Sequence[float], others: Sequence[float], threshold: float | None = None, right_closed: bool = False
@@ -39,10 +46,11 @@ def histogram(
     discrete = bool(whole) and high - low <= BINS
     step = 1.0 if discrete else _nice((high - low) / BINS)
     anchor = threshold if threshold is not None else math.floor(low / step) * step
-    before = max(int(threshold is not None), math.ceil((anchor - low) / step + (1e-9 if right_closed else 0)))
-    after = max(1, math.ceil((high - anchor) / step + (0 if right_closed else 1e-9)))
-    # Rounding hides 0.30000000000000004; the threshold itself (k = 0) is never rounded.
-    edges = [anchor + k * step if k == 0 else float(f"{anchor + k * step:.12g}") for k in range(-before, after + 1)]
+    # A value on an outermost edge is counted in the bin within, unless that would hold two whole numbers.
+    more = 1e-9 if discrete else -1e-9
+    before = max(int(threshold is not None), math.ceil((anchor - low) / step + (more if right_closed else 0)))
+    after = max(1, math.ceil((high - anchor) / step + (0 if right_closed else more)))
+    edges = _within([_rounded(anchor, k, step) for k in range(-before, after + 1)], low, high)
     return Histogram(
         edges=tuple(edges),
         kept=_counts(np.asarray(kept, float), edges, right_closed),
@@ -50,6 +58,18 @@ def histogram(
         right_closed=right_closed,
         discrete=discrete,
     )
+
+
+def _rounded(anchor: float, k: int, step: float) -> float:
+    """Edge k, without the remains of binary arithmetic (0.30000000000000004, -5.55e-17); the threshold is itself."""
+    return anchor if k == 0 else round(anchor + k * step, 6 - math.floor(math.log10(step))) + 0.0
+
+
+def _within(edges: list[float], low: float, high: float) -> list[float]:
+    """The outermost edges where the values end: no axis runs below the floor of -120 dB or above a share of 1."""
+    first = low if len(edges) > 2 and edges[0] < low < edges[1] else edges[0]
+    last = high if len(edges) > 2 and edges[-2] < high < edges[-1] else edges[-1]
+    return [first, *edges[1:-1], last]
 
 
 def _range(values: np.ndarray, threshold: float | None) -> tuple[float, float]:

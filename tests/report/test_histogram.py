@@ -47,3 +47,25 @@ def test_one_far_outlier_does_not_flatten_the_rest() -> None:
 @pytest.mark.parametrize("value", [0.0, -120.0, 1e9, 3e-7])
 def test_all_values_equal(value: float) -> None:
     assert sum(histogram([value] * 5, []).kept) == 5
+
+
+@pytest.mark.parametrize("most", [False, True])
+@pytest.mark.parametrize(
+    ("values", "threshold"),
+    [
+        ([-120.0, -119.5, -83.0, -44.0, -12.0], -45.0),
+        ([0.0, 0.31, 0.55, 0.9, 1.0], 0.3),
+        ([0.0, 0.0004, 0.0021, 0.034], 0.01),
+        ([0.0, 0.1, 0.37, 1.0], None),
+    ],
+)
+def test_the_axis_ends_where_the_values_end(values: list[float], threshold: float | None, most: bool) -> None:
+    """No axis from -121 dB, -0.01 or -5.55e-17 on: nothing can be measured there."""
+    found = histogram(values, [], threshold, right_closed=most)
+    assert found.ends == (pytest.approx(min(values)), pytest.approx(max(values)))
+    assert all(edge == 0 or abs(edge) > 1e-6 for edge in found.edges)
+
+
+@pytest.mark.parametrize("most", [False, True])
+def test_the_axis_names_whole_numbers_themselves(most: bool) -> None:
+    assert histogram([0, 1, 1, 3], [], 2, right_closed=most).ends == (0, 3)
