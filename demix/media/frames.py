@@ -1,14 +1,23 @@
-"""Pictures of a clip that we cut ourselves (constant frame rate, no rotation), decoded in this process."""
+"""Pictures of a clip that we cut ourselves (constant frame rate, no rotation), decoded in this process.
+
+The latest clips stay decoded (`demix.media.kept_frames`), so that stages which follow one another decode a clip once:
+persons, faces, active speaker and caption ask for different frames in different sizes of the same clip.
+"""
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 
 import av
 import numpy as np
 
 from demix.media.errors import MediaError
+from demix.media.kept_frames import KeptFrames
+
+KEPT = KeptFrames()
+"""Those of this process."""
 
 
 def iter_frames(
@@ -17,7 +26,8 @@ def iter_frames(
     width: int | None = None,
     grey: bool = False,
 ) -> Iterator[np.ndarray]:
-    """Yields frames of the first video stream in display order, one at a time.
+    """Yields frames of the first video stream in display order, one at a time. The whole file is decoded, unless it
+    has been just now.
 
     `indices` are 0-based frame numbers, strictly ascending (None: every frame). A `width` below the video's own scales
     the pictures down, keeping their shape, by area averaging; a larger one is ignored. Each picture is uint8
@@ -33,6 +43,8 @@ def iter_frames(
         return
     try:
         yield from _decode(os.fspath(path), wanted, width, grey)
+    except LookupError as error:
+        raise MediaError("no_video", f"{path}: {error}") from error
     except (av.FFmpegError, OSError) as error:
         raise MediaError("decode", f"{path}: {error}") from error
 
@@ -52,23 +64,25 @@ def read_frames(
 
 
 def _decode(path: str, wanted: list[int] | None, width: int | None, grey: bool) -> Iterator[np.ndarray]:
-    # Opened by us, so that a name like "concat:..." or "http://..." can never reach ffmpeg's protocol layer.
-    with open(path, "rb") as file, av.open(file) as container:
-        if not container.streams.video:
-            raise MediaError("no_video", f"{path}: no video stream")
-        stream = container.streams.video[0]
-        remaining = None if wanted is None else iter(wanted)
-        following = None if remaining is None else next(remaining)
-        for index, frame in enumerate(container.decode(stream)):
-            if following is not None and index < following:
-                continue
-            yield _picture(frame, width, grey)
-            if remaining is not None:
-                following = next(remaining, None)
-                if following is None:
-                    return
-        if following is not None:
-            raise MediaError("decode", f"{path}: there is no frame {following}")
+    frames = KEPT.frames(path)
+    if wanted is None:
+        yield from (_picture(frame, width, grey) for frame in frames)
+        return
+    remaining = iter(wanted)
+    following = next(remaining)
+    for index, frame in enumerate(frames):
+        if index < following:
+            continue
+        picture = _picture(frame, width, grey)
+        after = next(remaining, None)
+        if after is None:
+            # To the end, so that the clip is kept: whoever got the last picture does not come back for another.
+            deque(frames, maxlen=0)
+            yield picture
+            return
+        yield picture
+        following = after
+    raise MediaError("decode", f"{path}: there is no frame {following}")
 
 
 def _picture(frame: av.VideoFrame, width: int | None, grey: bool) -> np.ndarray:
