@@ -37,10 +37,11 @@ class AdaptiveShots:
         for index, (time, picture) in enumerate(frames):
             # Frames are counted, not timed: the detector's seconds would be floats, and wrong on variable rates.
             proposed += [cut.frame_num for cut in detector.process_frame(FrameTimecode(index, fps=rate), picture)]
-            tiny = tiny_picture(picture)
-            judge.add(tiny)
-            finder.add(tiny)
             pts.append(time)
+            if self._structure.enabled or self._gradual.enabled:
+                tiny = tiny_picture(picture)
+                judge.add(tiny)
+                finder.add(tiny)
         spans = finder.spans()
         cuts = [cut for cut in judge.cuts(proposed) if not any(first <= cut <= last + 1 for first, last in spans)]
         return Boundaries(frames=len(pts), pts=tuple(pts), cuts=tuple(cuts), graduals=tuple(spans))
