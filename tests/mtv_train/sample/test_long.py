@@ -16,7 +16,7 @@ from demix.config import ConfigError
 from demix.media.audio import resample
 from demix.media.limits import MediaLimits
 from demix.media.whole import read_whole
-from mtv_train.sample.drift import look_of, seam_ratio, segments, table
+from mtv_train.sample.drift import change, look_of, seam_ratio, segments, table
 from mtv_train.sample.guidance import Guidance
 from mtv_train.sample.long_video import LongSampler, LongSettings, Plan
 from mtv_train.sample.pictures import GROUP
@@ -65,22 +65,33 @@ def test_the_video_holds_every_sample_of_the_sound(model: Path, tmp_path: Path, 
     assert not [remark for remark in note["remarks"] if "left out" in remark]
 
 
-def _sampled(pipeline: MTVPipeline, settings: LongSettings, frames: int = 65) -> tuple[torch.Tensor, Plan]:
+def _sampled(
+    pipeline: MTVPipeline, settings: LongSettings, frames: int = 65, seed: int = 0
+) -> tuple[torch.Tensor, Plan]:
     plan = Plan(WINDOW, frames, settings.overlap)
     sound = {"speech": Track(tone(frames / 24).T, RATE)}
-    made = LongSampler(pipeline, plan, settings, Guidance(1.5), torch.Generator().manual_seed(0))
+    made = LongSampler(pipeline, plan, settings, Guidance(1.5), torch.Generator().manual_seed(seed))
     return made("A street.", sound, {}, STEPS, ignore), plan
 
 
-@pytest.mark.parametrize("handover", ["latents", "pictures"])
-def test_seams_are_no_worse_than_their_neighbours(loaded: MTVPipeline, handover: Any) -> None:
-    """Between latent frames that were made in one window the tiny model changes as much as at a seam."""
-    video, plan = _sampled(loaded, LongSettings(handover=handover))
-    assert video.shape == (65, 32, 32, 3)
-    assert len(plan.seams) == 2
-    for segment in segments(video, plan.seams)[1:]:
-        assert segment.seam is not None
-        assert segment.seam < 1.25
+def _changes(pipeline: MTVPipeline, handover: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Changes at seams, and where latent frames of one window meet, over several seeds."""
+    seams, usual = [], []
+    for seed in range(3):
+        video, plan = _sampled(pipeline, LongSettings(handover=handover), seed=seed)
+        assert video.shape == (65, 32, 32, 3)
+        for frame in range(1, 65, GROUP):
+            (seams if frame in plan.seams else usual).append(change(video, frame))
+    assert len(seams) == 6
+    return np.array(seams), np.array(usual)
+
+
+def test_seams_are_no_worse_than_their_neighbours(loaded: MTVPipeline) -> None:
+    """On average a seam changes the picture no more than what else lies between latent frames, its spread allowed for.
+    The tiny model's VAE is random, so pictures that are encoded again come back changed: that seam shows more."""
+    seams, usual = _changes(loaded, "latents")
+    assert seams.mean() < usual.mean() + usual.std()
+    assert seams.mean() < _changes(loaded, "pictures")[0].mean()
 
 
 def test_a_segment_begins_with_the_end_of_the_one_before(loaded: MTVPipeline, monkeypatch: pytest.MonkeyPatch) -> None:
