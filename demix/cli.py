@@ -83,6 +83,8 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("dataset", type=Path, help="the dataset's folder")
     report.add_argument("--work", help="work store (default: DATASET/.work)")
 
+    _calibrate(commands)
+
     verify = _command(
         commands, "verify", "inspect:verify", "re-read a dataset: hashes, members, every clip, every total"
     )
@@ -119,6 +121,38 @@ def parser() -> argparse.ArgumentParser:
     config.add_argument("--reference", action="store_true", help="print every setting with its default and meaning")
     _settings(config)
     return top
+
+
+def _calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    calibrate = _command(
+        commands,
+        "calibrate",
+        "calibrate:calibrate",
+        "what thresholds keep; others for a wanted yield; labels by hand",
+    )
+    calibrate.add_argument("dataset", type=Path, help="the dataset's folder")
+    wanted = calibrate.add_mutually_exclusive_group()
+    wanted.add_argument("--keep", type=float, metavar="SHARE", help="propose thresholds that keep this share")
+    wanted.add_argument(
+        "--agree", type=float, metavar="SHARE", help="propose thresholds that agree with this share of labels"
+    )
+    wanted.add_argument("--label", action="store_true", help="serve a page on this machine to label clips by hand")
+    calibrate.add_argument(
+        "--move",
+        action="append",
+        default=[],
+        metavar="SETTING",
+        help="a threshold that may be moved; repeatable (default: all but length.min_seconds)",
+    )
+    calibrate.add_argument(
+        "--output", "-o", type=Path, default=Path("thresholds.yaml"), metavar="FILE",
+        help="settings to write, for `demix build --config` (default: thresholds.yaml)",
+    )  # fmt: skip
+    calibrate.add_argument(
+        "--labels", type=Path, default=Path("labels.csv"), metavar="FILE", help="labels by hand (default: labels.csv)"
+    )
+    calibrate.add_argument("--port", type=int, default=0, help="of the page for labelling (default: any free one)")
+    calibrate.add_argument("--work", help="work store, for clips that were dropped (default: DATASET/.work)")
 
 
 def _corpora(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

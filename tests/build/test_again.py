@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from demix.calibrate.again import judge_again
+from demix.calibrate.config_file import settings_with, write_config
+from demix.report.manifests import Manifests
 from tests.build import cheap
 from tests.build.conftest import Built
 from tests.build.running import SEQUENTIAL, Ran, answers, demix, parts, python, rows, shards, tree
@@ -81,6 +85,24 @@ def test_a_threshold_judges_again_what_was_measured_and_what_hangs_on_it(copy: B
     assert {row["clip_id"] for row in rows(copy.dataset, "clips")} <= {row["clip_id"] for row in old}
     assert [row["signature"] for row in rows(copy.dataset, "clips")] != [row["signature"] for row in old]
     assert demix("verify", copy.dataset, "--workers", 1).status == 0
+
+
+def test_what_calibrate_foretells_of_thresholds_is_what_a_build_keeps(copy: Built, tmp_path: Path) -> None:
+    """And the file that it writes makes nobody measure again: only captions of tracks that fell silent are new."""
+    manifests = Manifests(copy.dataset)
+    moved = settings_with(manifests.build["config"], {"length.min_seconds": 2.6, "demix_filter.silence_db": -24.0})
+    foretold = judge_again(manifests.clips(), moved)
+    write_config(tmp_path / "thresholds.yaml", moved)
+    before = answers(copy.work)
+    config = ("--config", tmp_path / "thresholds.yaml", *SEQUENTIAL)
+    ran = demix("build", copy.corpus.manifest, "--output", copy.dataset, "--keep-work", *config)
+    assert ran.status == 0, ran.err
+    assert asked(copy, before) == {"length", *AFTER_DEMIX_FILTER}
+    kept = rows(copy.dataset, "clips")
+    assert len(kept) == foretold.kept
+    assert foretold.dropped["length"] > 0
+    found = Counter(subset for row in kept for subset in row["signature"].split("+"))
+    assert found == foretold.subsets
 
 
 def test_a_setting_of_shots_probes_nothing_again(copy: Built) -> None:

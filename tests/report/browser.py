@@ -42,15 +42,16 @@ class Browser:
         self._runner.run(self._session.close())
         self._runner.close()
 
-    def load(self, page: Path, width: int = 1280, scheme: str = "light") -> None:
-        """Opens a local file in a window of `width` pixels that prefers a colour scheme."""
+    def load(self, page: Path | str, width: int = 1280, scheme: str = "light") -> None:
+        """Opens a local file, or an address, in a window of `width` pixels that prefers a colour scheme."""
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         for domain in ("Log", "Runtime", "Page"):
             self._call(f"{domain}.enable", {})
         self._call("Emulation.setDeviceMetricsOverride", metrics)
         self._call("Emulation.setEmulatedMedia", {"features": features})
-        self._call("Page.navigate", {"url": page.as_uri()}, until="Page.loadEventFired")
+        address = page if isinstance(page, str) else page.as_uri()
+        self._call("Page.navigate", {"url": address}, until="Page.loadEventFired")
 
     def evaluate(self, script: str) -> Any:
         """The value of a JavaScript expression; promises are waited for."""
@@ -58,6 +59,12 @@ class Browser:
         answer = self._call("Runtime.evaluate", arguments)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def upload(self, selector: str, file: Path) -> None:
+        """Chooses a file in the first file input that a CSS selector finds."""
+        root = self._call("DOM.getDocument", {})["root"]["nodeId"]
+        found = self._call("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
+        self._call("DOM.setFileInputFiles", {"nodeId": found, "files": [str(file.absolute())]})
 
     def _call(self, method: str, parameters: dict[str, Any], until: str = "") -> dict[str, Any]:
         """The result of a call, once the event `until`, if any, has come as well."""

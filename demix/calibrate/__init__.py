@@ -1,0 +1,1 @@
+"""Choosing thresholds: what they keep of a finished dataset, which to take, and labels by hand to hold them against."""
