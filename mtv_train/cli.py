@@ -88,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
     )
     for name, about in (
         ("sample", "a text, a sound and pictures to a video, or many"),
+        ("studio", "a local page to sample with"),
         ("precompute", "latents, text embeddings and audio features of a dataset, once, on Ray"),
         ("evaluate", "score folders of generated videos by the paper's metrics"),
         ("protocol", "the paper's test as jobs to sample"),

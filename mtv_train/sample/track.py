@@ -108,4 +108,4 @@ def mixed(tracks: list[Track], seconds: Fraction) -> Track | None:
     channels = max(len(wave) for wave in waves)
     total = np.sum([np.broadcast_to(wave, (channels, wave.shape[1])) for wave in waves], axis=0, dtype=np.float64)
     peak = float(np.abs(total).max(initial=0))
-    return Track((total / max(peak, 1.0)).astype(np.float32), sample_rate)
+    return Track(np.asarray(total / max(peak, 1.0), np.float32), sample_rate)
