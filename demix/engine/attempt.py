@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from demix.config import ConfigError
 from demix.stage import Dropped, Failed, Item, Kept, Outcome, Stage
 
 _RETRYABLE = (OSError, MemoryError, TimeoutError)
@@ -37,14 +38,15 @@ class Answer:
 def run_batch(
     stage: Stage, items: Sequence[Item], *, max_attempts: int, backoff_seconds: float = 1.0, first_attempt: int = 1
 ) -> list[Answer]:
-    """One answer per item, in order. Raises `ContractError` for a broken stage and `Overdue` for a hung one.
+    """One answer per item, in order. Raises `ContractError` for a broken stage, `Overdue` for a hung one, and whatever
+    `ConfigError` the stage raises: a setting or a key that cannot be used fails every item alike.
 
     `Overdue` is raised at once if the batch holds several items, as it is not known which of them hangs.
     """
     started = time.perf_counter()
     try:
         outcomes = _checked(stage, items, _call(stage, items))
-    except (ContractError, Overdue):
+    except (ConfigError, ContractError, Overdue):
         raise
     except Exception as error:
         if len(items) > 1:

@@ -60,6 +60,7 @@ class RayRunner:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
+        context.raise_original_map_exception = True
         logging.getLogger("ray.data").setLevel(logging.ERROR)
 
     def run(
@@ -106,8 +107,13 @@ class RayRunner:
                 batch_format="pyarrow",
                 **_placement(group, len(pools), options.engine, len(blocks)),
             )
-        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
-            yield from from_columns(batch.to_pydict())
+        try:
+            for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+                yield from from_columns(batch.to_pydict())
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, ConfigError):
+                raise error.cause from None  # a sentence for a person, without the actor's traceback
+            raise
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
         @ray.remote(num_cpus=1, max_retries=3)

@@ -81,14 +81,16 @@ class Worker:
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
         going = {row.id: row for row in rows if row.state == "going"}
         after_death = self.claims.deaths(list(going))
-        for step in self.spec.steps:
-            ids = [name for name, row in going.items() if row.state == "going"]
-            if ids:
-                keys = [step.key(going[name]) for name in ids]
-                deaths = after_death.get(step.stage.name, {})
-                prior = self.ledger.find(step.stage.name, step.fingerprint, keys, fresh=bool(after_death))
-                self._advance(step, ids, going, prior, deaths)
-        self._flush()
+        try:
+            for step in self.spec.steps:
+                ids = [name for name, row in going.items() if row.state == "going"]
+                if ids:
+                    keys = [step.key(going[name]) for name in ids]
+                    deaths = after_death.get(step.stage.name, {})
+                    prior = self.ledger.find(step.stage.name, step.fingerprint, keys, fresh=bool(after_death))
+                    self._advance(step, ids, going, prior, deaths)
+        finally:
+            self._flush()  # also where a stage ends the run: what was answered before may have cost money
         return [going.get(row.id, row) for row in rows]
 
     def close(self) -> None:

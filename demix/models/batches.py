@@ -20,11 +20,14 @@ def in_batches(answer: Callable[[Sequence[A]], Sequence[B]], questions: Sequence
     answers: list[B] = []
     while len(answers) < len(questions):
         batch = questions[len(answers) : len(answers) + size]
+        found: Sequence[B] | None = None
         try:
             found = answer(batch)
         except torch.OutOfMemoryError:
             if len(batch) == 1:
                 raise
+        if found is None:
+            # Only here: the error, while it is handled, holds the frames and with them the tensors of the attempt.
             size = max(len(batch) // 2, 1)
             torch.cuda.empty_cache()
             continue

@@ -1,9 +1,12 @@
 """Remote services: how their failures are told apart. A clip whose question fails is tried again or quarantined.
 
-The engine tries again what is an `OSError`; anything else quarantines the clip at once, with the message.
+The engine tries again what is an `OSError`, and stops at a `ConfigError`; anything else quarantines the clip at once,
+with the message.
 """
 
 from __future__ import annotations
+
+from demix.config import ConfigError
 
 
 class ServiceBusy(ConnectionError):
@@ -11,11 +14,18 @@ class ServiceBusy(ConnectionError):
 
 
 class ServiceRefused(RuntimeError):
-    """The service will not answer this question however often it is asked: a wrong key, no credit, a bad request."""
+    """The service will not answer this question however often it is asked: a bad request."""
+
+
+class ServiceClosed(ConfigError):
+    """The service will answer no question at all: a wrong key, no credit. The build stops, and goes on once that is put
+    right; quarantining every clip would only have to be undone."""
 
 
 BUSY = frozenset({408, 409, 425, 429})
 """HTTP statuses that pass, besides 500 and above."""
+CLOSED = {401: "check the key", 402: "give the account credit", 403: "check what the key may do"}
+"""HTTP statuses that every question gets alike, and what to do."""
 
 
 def failure(service: str, status: int | None, said: str) -> Exception:
@@ -25,5 +35,6 @@ def failure(service: str, status: int | None, said: str) -> Exception:
         return ServiceBusy(f"{service}: no answer ({text})")
     if status in BUSY or status >= 500 or status < 400:
         return ServiceBusy(f"{service}: status {status} ({text})")
-    hints = {401: "; check the key", 402: "; the account has no credit left", 403: "; the key may not do this"}
-    return ServiceRefused(f"{service}: status {status}{hints.get(status, '')} ({text})")
+    if status in CLOSED:
+        return ServiceClosed(f"{service}: status {status}; {CLOSED[status]}, then give the same command again ({text})")
+    return ServiceRefused(f"{service}: status {status} ({text})")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demix.config import ConfigError
 from demix.engine.attempt import ContractError
 from demix.engine.funnel import Funnel
 from demix.engine.phase import Phase, PhaseError
@@ -106,6 +107,18 @@ def test_a_stage_that_breaks_the_contract_stops_the_run(tmp_path, fault):
     broken = Short() if fault == "too few" else Double(ToySettings(behaviour={bad: "undeclared"}))
     with pytest.raises(ContractError):
         run(phase(tmp_path, broken))
+
+
+def test_a_setting_that_cannot_be_used_stops_the_run_and_what_was_answered_is_kept(tmp_path):
+    """Such as a key that a service refuses: the next run goes on where this one stopped."""
+    ids = [clip.id for clip in clips(12)]
+    journal = str(tmp_path / "j")
+    with pytest.raises(ConfigError, match="the key is wrong"):
+        run(phase(tmp_path / "w", Double(ToySettings(behaviour={ids[7]: "refuse"}, journal=journal))))
+    mended = phase(tmp_path / "w", Double(ToySettings(behaviour={ids[7]: "refuse"}, journal=journal)))
+    mended.ledger.compact()
+    answered = mended.ledger.statuses("double", mended.steps[0].fingerprint, [clip.key for clip in clips(12)])
+    assert list(answered.values()) == ["kept"] * 5, "the first batch was done"
 
 
 def test_a_hung_item_fails_alone(tmp_path):

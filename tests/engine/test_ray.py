@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import ray
 
+from demix.config import ConfigError
 from demix.engine.phase import Phase
 from demix.engine.ray_runner import RayRunner
 from demix.engine.runner import EngineSettings, RunOptions
@@ -67,6 +68,14 @@ def test_an_item_that_hangs_is_quarantined_alone(runner, tmp_path):
     states = run(runner, tmp_path, Impatient(ToySettings(behaviour={stuck: "hang"})), count=6)
     assert {key for key, state in states.items() if state != "kept"} == {stuck}
     assert "no answer within" in states[stuck]
+
+
+def test_a_setting_that_cannot_be_used_ends_the_run_with_its_own_sentence(runner, tmp_path):
+    """And not with a traceback of an actor, nor with every clip in quarantine."""
+    refused = clips(12)[2].id
+    with pytest.raises(ConfigError) as caught:
+        run(runner, tmp_path, Double(ToySettings(behaviour={refused: "refuse"})))
+    assert str(caught.value) == "the key is wrong; give another"
 
 
 def test_map_runs_every_argument_once(runner):

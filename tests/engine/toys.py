@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from demix.config import Settings
+from demix.config import ConfigError, Settings
 from demix.engine.row import Row
 from demix.records import Clip, Media, Record, clip_id
 from demix.stage import Dropped, Failed, Item, Kept, Outcome, Stage
@@ -28,7 +28,7 @@ class Squared(Record):
 
 class ToySettings(Settings):
     behaviour: dict[str, str] = {}  # noqa: RUF012  (pydantic copies it)
-    """clip id -> what to do with it: drop, fail, flaky, raise, hang, die"""
+    """clip id -> what to do with it: drop, fail, flaky, refuse, raise, hang, die"""
     journal: str = ""
     """A folder: one file per (stage, clip, run) is left there."""
     factor: int = 2
@@ -61,6 +61,8 @@ class Toy(Stage):
                 return Failed("ToyError", "as asked", "detail")
             case "flaky" if runs < 3:
                 return Failed("ToyError", "not yet", retryable=True)
+            case "refuse":
+                raise ConfigError("the key is wrong; give another")
             case "raise":
                 raise ValueError(f"{item.id} is poison")
             case "hang":

@@ -77,7 +77,8 @@ class Scribe:
         print(f"Scribe: {self.spent:.2f} h of sound sent so far, limit {self.limit:g} h", file=sys.stderr)
 
     def diarize(self, wave: np.ndarray, sample_rate: int) -> Speech:
-        """See `Diarizer`. Raises `ServiceBusy` (worth another attempt) and `ServiceRefused`."""
+        """See `Diarizer`. Raises `ServiceBusy` (worth another attempt), `ServiceRefused` and `ServiceClosed` (a wrong
+        key, no credit: no other question will be answered either)."""
         samples = resample(mono(np.atleast_2d(wave)), sample_rate, RATE)
         sound = np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype("<i2").tobytes()
         if not sound:

@@ -14,7 +14,7 @@ from demix.models.captioning import Scene
 from demix.models.captioning.question import WrongForm, parsed, time_instruction
 from demix.models.captioning.server import ServerCaptioner
 from demix.models.captioning.settings import ServerSettings
-from demix.models.service import ServiceBusy, ServiceRefused
+from demix.models.service import ServiceBusy, ServiceClosed, ServiceRefused
 from tests.models.fake_service import Reply, Request, serving
 
 
@@ -81,7 +81,7 @@ def test_a_wrong_form_is_asked_again_with_what_was_wrong() -> None:
         ([Reply(200, {"choices": []})], ServiceBusy),
         ([Reply(500, b"", {"Retry-After": "0"})], ServiceBusy),
         ([Reply(429, b"", {"Retry-After": "0"})], ServiceBusy),
-        ([Reply(401, b"who are you")], ServiceRefused),
+        ([Reply(401, b"who are you")], ServiceClosed),
         ([Reply(400, b"too long")], ServiceRefused),
     ],
 )

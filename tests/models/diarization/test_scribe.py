@@ -12,7 +12,7 @@ import pytest
 from demix.config import ConfigError
 from demix.models.diarization.scribe import FOLDER, Scribe
 from demix.models.diarization.settings import ScribeSettings
-from demix.models.service import ServiceBusy, ServiceRefused
+from demix.models.service import ServiceBusy, ServiceClosed, ServiceRefused
 from demix.records import Diarization
 from demix.stage import Failed, Kept
 from demix.stages.diarization import DiarizationSettings, DiarizationStage
@@ -103,8 +103,8 @@ def test_a_busy_service_is_asked_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reply", "kind", "says"),
     [
-        (Reply(401, {"detail": "bad key"}), ServiceRefused, "401; check the key"),
-        (Reply(402, {"detail": "no credit"}), ServiceRefused, "no credit left"),
+        (Reply(401, {"detail": "bad key"}), ServiceClosed, "401; check the key"),
+        (Reply(402, {"detail": "no credit"}), ServiceClosed, "402; give the account credit"),
         (Reply(422, {"detail": []}), ServiceRefused, "422"),
         (Reply(429, {"detail": "slow down"}, BUSY), ServiceBusy, "429"),
         (Reply(503, b"<html>", BUSY), ServiceBusy, "503"),
@@ -170,3 +170,20 @@ def test_in_the_engine_a_failing_service_ends_as_a_quarantined_clip_and_spares_i
     record = answers[1].outcome.record
     assert isinstance(record, Diarization)
     assert (record.model, record.speakers) == ("scribe", 1)
+
+
+def test_a_wrong_key_stops_the_build_with_a_sentence_and_puts_no_clip_into_quarantine(tmp_path: Path) -> None:
+    from demix.engine.attempt import run_batch
+
+    with serving([Reply(401, {"detail": "bad key"})]) as (address, service):
+        stage = DiarizationStage(
+            DiarizationSettings.model_validate(
+                {"model": "scribe", "scribe": {"address": address, "max_hours": 1, "retries": 0}}
+            )
+        )
+        stage.open(context(tmp_path))
+        wave = np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32)
+        items = [make_item(stage.context, f"clip{n}", np.zeros((24, 32, 32, 3), np.uint8), speech=wave) for n in (0, 1)]
+        with pytest.raises(ConfigError, match="Scribe: status 401; check the key, then give the same command again"):
+            run_batch(stage, items, max_attempts=3, backoff_seconds=0)
+    assert len(service.requests) == 1, "the second clip is not even asked about"
