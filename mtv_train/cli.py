@@ -77,6 +77,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     export.add_argument("--step", type=int, help="which checkpoint (default: the newest)")
     export.add_argument("--raw", action="store_true", help="the parameters themselves, not their moving average")
+    export.add_argument("--whole", action="store_true", help="with the encoders: a pipeline that diffusers loads alone")
 
     convert = _command(
         commands, "convert-sat", "convert:convert_sat", "the authors' checkpoint to a safetensors folder, or back"

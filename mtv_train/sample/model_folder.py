@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 from pathlib import Path
 
 import diffusers
@@ -55,6 +57,15 @@ def _from_export(folder: Path, dtype: torch.dtype) -> MTVPipeline:
         prompt_style=settings.data.window.prompt,
         official_alignment=settings.model.official_alignment,
     )
+
+
+def write_whole(exported: Path, out: Path) -> None:
+    """`out`, a new folder: an export with its encoders, which diffusers loads by itself; what the export knows of its
+    training comes along. It appears whole or not at all."""
+    aside = exported.with_name("whole")
+    load_pipeline(exported).save_pretrained(aside)
+    shutil.copy(exported / RECIPE, aside / RECIPE)
+    os.replace(aside, out)
 
 
 def fingerprint(folder: Path) -> str:
