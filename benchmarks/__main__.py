@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "engine": ("-m", "benchmarks.engine", "--write"),
     "demixing": ("-m", "benchmarks.demixing", "--write"),
     "plan_shards": ("benchmarks/plan_shards.py",),
+    "mtv_block": ("-m", "benchmarks.mtv_block", "--write"),
     "metrics": ("-m", "benchmarks.metrics", "--write"),
 }
 """name -> arguments of python."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from torch.utils.data import DataLoader, Sampler
@@ -101,12 +102,15 @@ class Loader:
         assert self._running is not None
         try:
             sample = next(self._running)
-        except RuntimeError as error:
-            if "worker" not in str(error):
+        except (RuntimeError, EOFError, OSError) as error:
+            # A worker hands its tensors over itself: where it is gone, the hand-over fails before torch notices.
+            if not self._settings.workers or (isinstance(error, RuntimeError) and "worker" not in str(error)):
                 raise
+            with suppress(RuntimeError):  # torch's handler of signals may raise once more for the same death
+                self.close()
             raise WorkerDied(
-                f"a loader process died: {error}. Killed by a signal mostly means that memory ran out: each of the "
-                f"{self._settings.workers} workers holds {self._settings.prefetch} samples; lower "
+                f"a loader process died: {str(error) or type(error).__name__}. Killed by a signal mostly means that memory "
+                f"ran out: each of the {self._settings.workers} workers holds {self._settings.prefetch} samples; lower "
                 "data.loader.workers or data.loader.prefetch, or give the container more /dev/shm"
             ) from error
         if isinstance(sample, DataError):

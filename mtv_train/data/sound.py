@@ -28,7 +28,7 @@ def read_track(data: bytes, key: str, track: str, frames: int, window: WindowSet
     try:
         wave, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise SampleError(key, "sound", f"{track}: {error}") from error
+        raise SampleError(key, "sound", f"{track}: {error.error_string}") from error  # not where in memory it lay
     resampled = resample(mono(np.ascontiguousarray(wave.T)), int(rate), window.sample_rate)
     length = samples_at(frames, window)
     if len(resampled) < length - samples_at(1, window):
