@@ -30,6 +30,7 @@ from demix.engine.phase import End, Phase
 from demix.engine.progress import meter
 from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions, make_runner
+from demix.film import film_of
 from demix.preflight import check_nodes, check_places, check_weights
 from demix.records import Candidate, Clip, Kind, Probe, Shots, Source
 from demix.sources.discover import DEFAULT_KIND, discover
@@ -170,6 +171,13 @@ class Build:
             if end.state == "kept" and built[(source := _source(end)).id].id == end.item.id:
                 sources[source.id] = Row.of(source, {Probe.name: end.item[Probe]})
         return [sources[key] for key in sorted(sources)]
+
+    def films(self) -> dict[str, str]:
+        """Source id -> the film that it is of, where the manifest that named it says so."""
+        sources = (row.parse_subject() for row in self._source_rows())
+        return {
+            source.id: film for source in sources if isinstance(source, Source) and (film := film_of(source.metadata))
+        }
 
     def _base(self) -> dict[type, str]:
         # A clip's identity covers its source's content already, so only the way of probing counts besides.

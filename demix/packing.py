@@ -45,7 +45,7 @@ def pack(build: Build) -> list[Shard]:
     """
     build.check_clips(annotated=True)
     phase = build.clip_phase()
-    shards = plan_shards((sample.entry for sample in samples(phase.ends())), build.settings.pack)
+    shards = plan_shards((sample.entry for sample in samples(phase.ends())), build.settings.pack, build.films())
     missing = [shard for shard in shards if not is_committed(shard, build.dataset)]
     if missing:
         build.begin_work()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from demix.dataset.problem import REBUILD, REMANIFEST, Problem
 from demix.dataset.sample import Sample
 from demix.dataset.schema import SchemaError, read_rows
 from demix.dataset.shard_check import Found, ShardCheck
+from demix.film import film_of
 from demix.records import clip_id
 
 
@@ -29,6 +31,7 @@ def check_manifests(dataset: Path, shards: Sequence[ShardCheck]) -> Iterator[Pro
         yield from (Problem(layout.CLIPS, what, REBUILD) for what in clips.unlisted())
         yield from clips.plans()
         yield from (Problem(layout.SOURCES, what, REMANIFEST) for what in _sums(dataset, clips))
+        yield from (Problem(layout.CLIPS, what, REBUILD) for what in _films(dataset, clips))
     except FileNotFoundError as error:
         yield Problem(str(Path(error.filename or layout.CLIPS).name), "is missing", REMANIFEST)
     except SchemaError as error:
@@ -61,7 +64,8 @@ class _Clips:
     def __init__(self, shards: Sequence[ShardCheck]):
         self.kept: Counter[str] = Counter()
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._splits: dict[str, str] = {}
+        self.splits: dict[str, str] = {}
+        """By source."""
         self._found: dict[str, tuple[str, Found]] = {
             name: (check.stem, found) for check in shards for name, found in check.clips.items()
         }
@@ -78,7 +82,7 @@ class _Clips:
         self._listed.add(name)
         self.kept[source] += 1
         self.seconds[source] += row["seconds"]
-        if self._splits.setdefault(source, row["split"]) != row["split"]:
+        if self.splits.setdefault(source, row["split"]) != row["split"]:
             yield f"source {source} is in both splits, with clip {name} in {row['split']}"
         try:
             kept = kept_clip(row)
@@ -150,6 +154,16 @@ def _sums(dataset: Path, clips: _Clips) -> Iterator[str]:
             )
         if not math.isclose(seconds, clips.seconds[source], abs_tol=1e-6):
             yield f"source {source}: {seconds} s kept are said, its clips have {clips.seconds[source]} s"
+
+
+def _films(dataset: Path, clips: _Clips) -> Iterator[str]:
+    """Films of which some files are in one split and some in the other."""
+    splits: defaultdict[str, set[str]] = defaultdict(set)
+    for row in read_rows(dataset / layout.SOURCES, "sources", ["source_id", "metadata"]):
+        film = film_of(json.loads(row["metadata"]))
+        if film and row["source_id"] in clips.splits:
+            splits[film].add(clips.splits[row["source_id"]])
+    yield from (f"the film {film!r} is in both splits" for film, found in sorted(splits.items()) if len(found) > 1)
 
 
 def _ended(dataset: Path) -> tuple[Counter[str], dict[str, set[str]]]:

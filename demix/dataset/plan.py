@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -30,9 +30,9 @@ class PackSettings(Settings):
     """Clips to hold out for the test split; 0 for none. The paper holds out 1,000."""
     test_share: float = Field(default=0.05, ge=0, le=1)
     """Share of all clips that the test split aims at where that is fewer than `test_clips`, so that a small dataset
-    is not all test. As whole sources are taken, the outcome may be larger."""
+    is not all test. As whole films are taken, the outcome may be larger."""
     test_seed: int = 0
-    """Another number draws other sources for the test split."""
+    """Another number draws other films for the test split."""
 
 
 class Entry(NamedTuple):
@@ -74,8 +74,12 @@ class Shard:
         return digest.hexdigest()
 
 
-def plan_shards(entries: Iterable[Entry], settings: PackSettings) -> list[Shard]:
+def plan_shards(
+    entries: Iterable[Entry], settings: PackSettings, films: Mapping[str, str] | None = None
+) -> list[Shard]:
     """Shards sorted by split and signature, holding every entry exactly once.
+
+    `films` names the film (see `demix.film`) of sources that are parts of one; all others are films of their own.
 
     Within a split and signature, clips are taken by clip id and a shard is closed before it would exceed
     `target_bytes`. Raises ValueError if two entries have one clip id.
@@ -84,11 +88,11 @@ def plan_shards(entries: Iterable[Entry], settings: PackSettings) -> list[Shard]
     for first, second in pairwise(rows):
         if first.clip_id == second.clip_id:
             raise ValueError(f"clip {first.clip_id} is planned twice; clip ids are unique over a dataset")
-    test = held_out(Counter(row.source_id for row in rows), settings)
-    splits: dict[Split, list[Entry]] = {
-        "test": [row for row in rows if row.source_id in test],
-        "train": [row for row in rows if row.source_id not in test],
-    }
+    films = films or {}
+    test = held_out(Counter(films.get(row.source_id) or row.source_id for row in rows), settings)
+    splits: dict[Split, list[Entry]] = {"test": [], "train": []}
+    for row in rows:
+        splits["test" if (films.get(row.source_id) or row.source_id) in test else "train"].append(row)
     shards = []
     for split, members in splits.items():
         # The sort is stable: clip ids stay in order within a signature.
@@ -99,21 +103,21 @@ def plan_shards(entries: Iterable[Entry], settings: PackSettings) -> list[Shard]
 
 
 def held_out(clips: Counter[str], settings: PackSettings) -> frozenset[str]:
-    """The sources (id → number of clips) whose clips are held out: in the order of a hash, whole sources are taken
-    until the test split has `test_clips` clips or `test_share` of them all. A source with more than half of all clips
-    is passed over, and one source is always left to train on, so a dataset of a single source has no test split."""
+    """The films (name or source id → number of clips) whose clips are held out: in the order of a hash, whole films are
+    taken until the test split has `test_clips` clips or `test_share` of them all. A film with more than half of all
+    clips is passed over, and one film is always left to train on, so a dataset of a single film has no test split."""
     wanted = min(settings.test_clips, math.ceil(settings.test_share * clips.total()))
     taken: Counter[str] = Counter()
-    for source in sorted(clips, key=lambda source: _draw(settings.test_seed, source)):
+    for film in sorted(clips, key=lambda film: _draw(settings.test_seed, film)):
         if taken.total() >= wanted or len(taken) == len(clips) - 1:
             break
-        if 2 * clips[source] <= clips.total():
-            taken[source] = clips[source]
+        if 2 * clips[film] <= clips.total():
+            taken[film] = clips[film]
     return frozenset(taken)
 
 
-def _draw(seed: int, source_id: str) -> bytes:
-    return hashlib.blake2b(f"test-split:{seed}:{source_id}".encode(), digest_size=16).digest()
+def _draw(seed: int, film: str) -> bytes:
+    return hashlib.blake2b(f"test-split:{seed}:{film}".encode(), digest_size=16).digest()
 
 
 def _signature(entry: Entry) -> str:

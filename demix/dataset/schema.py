@@ -87,7 +87,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         Column("end_pts", _INT, "pts just after the clip"),
         Column("time_base", _TEXT, 'seconds per pts, e.g. "1/12800"'),
         *_SPAN,
-        Column("split", _TEXT, "train or test; all clips of a source are in one"),
+        Column("split", _TEXT, "train or test; all clips of a film are in one"),
         Column("signature", _TEXT, "the clip's subsets joined by +"),
         Column("shard", _TEXT, "path of its tar, relative to the dataset"),
         *(Column(kind.name, _TEXT, f"JSON of the record {kind.__name__}", nullable=True) for kind in CLIP_RECORDS),

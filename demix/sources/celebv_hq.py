@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from demix.film import FILM
 from demix.sources.corpus import Entry
 from demix.sources.spans import span
 from demix.sources.youtube import watch_url
@@ -29,5 +30,5 @@ def read(metadata: Path) -> Iterator[Entry]:
             within=video,
             span=span(times["start_sec"], times["end_sec"]),
             url=watch_url(video),
-            metadata={"youtube_id": video, "box": json.dumps(clip["bbox"])},
+            metadata={FILM: video, "youtube_id": video, "box": json.dumps(clip["bbox"])},
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from demix.film import FILM
 from demix.sources.corpus import Entry, csv_rows
 from demix.sources.spans import span
 from demix.sources.youtube import watch_url
@@ -29,7 +30,7 @@ def read(metadata: Path) -> Iterator[Entry]:
             within=video,
             span=span("0", lengths[video]) if known else None,
             url=watch_url(video),
-            metadata={"film": row["title"], "imdb_id": row["imdbid"], "year": row["year"].removesuffix(".0")},
+            metadata={FILM: row["title"], "imdb_id": row["imdbid"], "year": row["year"].removesuffix(".0")},
         )
 
 

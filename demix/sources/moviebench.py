@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from demix.film import FILM
 from demix.sources.corpus import Entry
 
 
@@ -19,5 +20,6 @@ def read(metadata: Path) -> Iterator[Entry]:
     """Every film of the corpus, as cinema; its clips are found by their names."""
     for split, films in json.loads(metadata.read_text(encoding="utf-8")).items():
         for film in films:
-            facts = {"film": film, "corpus_split": split.lower()}
+            title = film.partition("_")[2].replace("_", " ")  # as other corpora call it: 0001_American_Beauty
+            facts = {FILM: title or film, "corpus_split": split.lower()}
             yield Entry(id=film, kind="cinematic", stems=(film,), pieces=f"{film}_", metadata=facts)

@@ -75,6 +75,19 @@ def test_no_source_is_in_both_splits(entries: list[Entry], settings: PackSetting
         assert not test
 
 
+@given(entries, settings, st.lists(st.sampled_from(["", "big fish", "juno"]), min_size=8, max_size=8))
+def test_no_film_is_in_both_splits_in_however_many_files_it_lies(
+    entries: list[Entry], settings: PackSettings, names: list[str]
+) -> None:
+    films = {f"{number:016x}": name for number, name in enumerate(names) if name}
+    splits: dict[str, set[str]] = {}
+    for shard in plan_shards(entries, settings, films):
+        for entry in shard.entries:
+            splits.setdefault(films.get(entry.source_id, entry.source_id), set()).add(shard.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert {"train"} in splits.values() or not splits
+
+
 @given(st.dictionaries(st.text("0123456789abcdef", min_size=16, max_size=16), st.integers(1, 50)), settings)
 def test_no_more_sources_are_held_out_than_needed(clips: dict[str, int], settings: PackSettings) -> None:
     """The test split reaches its goal (unless that took all sources), and without one of its sources it would not."""

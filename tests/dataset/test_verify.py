@@ -369,5 +369,14 @@ def test_a_source_in_both_splits_is_found(data: Folder) -> None:
     assert "is in both splits" in found(data)
 
 
+def test_a_film_in_both_splits_is_found_in_however_many_files_it_lies(data: Folder) -> None:
+    def change(rows: list[dict[str, Any]]) -> None:
+        for number, row in enumerate(row for row in rows if row["status"] == "kept"):
+            row["metadata"] = json.dumps({"film": "Big Fish" if number % 2 else "big_fish"})
+
+    data.edit_table(layout.SOURCES, "sources", change)
+    assert "the film 'bigfish' is in both splits" in found(data)
+
+
 def test_a_dataset_without_anything_is_not_proven(tmp_path: Path) -> None:
     assert found(Folder(tmp_path)) != ""

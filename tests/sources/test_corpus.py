@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from demix.cli import main
 from demix.config import ConfigError
+from demix.film import film_of
 from demix.records import AudioStream, Probe, Shot, Shots, Source, VideoStream
 from demix.sources.corpus import CORPORA, match, write
 from demix.sources.discover import discover
@@ -63,6 +64,7 @@ def test_celebv_hq_takes_cut_clips_whole_and_whole_videos_in_spans(tmp_path: Pat
     assert {row["kind"] for row in rows.values()} == {"talking_head"}
     assert json.loads(rows["M2Ohb0FAaJU.mp4"]["spans"]) == [[3.5, 8.0], [81.62, 86.12]]
     assert "spans" not in rows["_0tf2n3rlJU_0.mp4"]
+    assert film_of(rows["_0tf2n3rlJU_0.mp4"]) == "0tf2n3rlju"
 
 
 def test_condensed_movies_end_before_the_advertisement(tmp_path: Path) -> None:
@@ -102,6 +104,7 @@ def test_moviebench_films_may_lie_in_clips(tmp_path: Path) -> None:
     assert missing == ["1001_Flight"]
     assert rows[Path(beauty).name]["corpus_split"] == "train"
     assert rows["1004_Juno.mkv"]["corpus_split"] == "test"
+    assert film_of(rows["1004_Juno.mkv"]) == film_of({"film": "JUNO"}), "as Condensed Movies calls it"
 
 
 def test_web_lists_hold_ids_and_addresses(tmp_path: Path) -> None:
