@@ -30,6 +30,9 @@ from demix.store import Store
 _WINDOW = 1000
 """Rows a processor that are handed to Ray Data at once: hours of work, next to which starting pools again is little."""
 
+_STARTS = 3
+"""Attempts to start Ray on this machine."""
+
 
 class StageActor:
     """A worker in an actor of Ray Data: Arrow batches in, Arrow batches out."""
@@ -53,10 +56,7 @@ class RayRunner:
         os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
         self.started = not ray.is_initialized()
         if self.started:
-            try:
-                ray.init(address=settings.address, logging_level=logging.ERROR, log_to_driver=False, **_quiet())
-            except (ConnectionError, ValueError) as error:
-                raise ConfigError(f"no Ray cluster at {settings.address!r}: {error}") from error
+            _start(settings.address)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -145,8 +145,22 @@ class RayRunner:
             ray.shutdown()
 
 
-def _quiet() -> dict[str, Any]:
-    return {"include_dashboard": False, "configure_logging": True}
+def _start(address: str | None) -> None:
+    """Joins the cluster or starts one here. Ray gives its own processes half a minute; a busy machine exceeds that."""
+    for attempt in range(1, _STARTS + 1):
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+            return
+        except (ConnectionError, ValueError) as error:
+            raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
+        except Exception as error:  # Ray has no type of its own for it
+            if "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
+            if attempt == _STARTS:
+                raise ConfigError(
+                    "Ray did not come up on this machine, which seems busy: try later, or set engine.runner=sequential"
+                ) from error
 
 
 def _blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
