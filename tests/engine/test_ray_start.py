@@ -1,4 +1,4 @@
-"""Guards: a machine too busy for Ray's half minute costs a second attempt, and in the end a sentence, not a traceback."""
+"""Guards: a machine too busy for Ray's half minute costs another attempt, and in the end a sentence, no traceback."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def attempts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def too_slow(**options: object) -> None:
         made.append(str(options["address"]))
-        raise Exception("The current node timed out during startup.")  # noqa: TRY002  (what Ray raises)
+        raise Exception("The current node timed out during startup.")  # as Ray does
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", too_slow)
