@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from demix.lazy import LazyRecords
 from demix.recipe import BuildSettings, clip_stages
-from demix.records import Clip, Subset, Subsets
+from demix.records import Clip, Record, Subset, Subsets
 from demix.report.manifests import Judged
 from demix.stage import Dropped, Item, Kept, Stage
 
@@ -75,13 +75,13 @@ def _ending(item: Item, stages: Sequence[Stage]) -> Ending:
     return Ending("kept", subsets=item[Subsets].subsets if Subsets in item else ())
 
 
-def _item(clip: Judged, kinds: dict) -> Item:  # type: ignore[type-arg]
+def _item(clip: Judged, kinds: Mapping[str, type[Record]]) -> Item:
     """The clip with what was recorded of it. Its own place in its source is of no concern to a judge."""
     subject = Clip(
         id=clip.id,
         source_id=clip.source_id,
         uri=clip.uri,
-        kind=clip.kind,  # type: ignore[arg-type]
+        kind=clip.kind,
         ordinal=0,
         start_pts=0,
         end_pts=round((clip.seconds or 0.0) * TICKS),

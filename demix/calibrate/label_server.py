@@ -182,7 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(200, b"{}", "application/json")
 
     def _is_ours(self) -> bool:
-        port = self.server.server_address[1]
+        assert isinstance(self.server, ThreadingHTTPServer)
+        port = self.server.server_port
         return self.headers.get("Host") in (f"127.0.0.1:{port}", f"localhost:{port}")
 
     def _answer_media(self, clip: Judged, field: str) -> None:
