@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 from demix.models.audio_quality.audiobox import AXES, RATE, WINDOW, AudioboxQuality, at_rate, load, windows
 from demix.models.audio_quality.settings import AudioboxSettings
 from demix.weights import WeightsBroken
+from tests.models.audio_quality.released import audiobox_file
 from tests.models.vectors import Vector
 
 CASES = [(16_000, 4), (16_000, 10), (16_000, 25), (44_100, 4), (44_100, 10), (44_100, 25)]
@@ -31,24 +31,9 @@ def scorer(vector: Vector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
 
 def made(vector: Vector, head: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AudioboxQuality:
     """The scorer on generated weights, of the vector's small WavLM, saved in the released layout."""
-    aes = pytest.importorskip("audiobox_aesthetics.model.aes", reason="an optional package")
-    for name, value in vector.facts["constructor"]["DEFAULT_AUDIO_CFG patch"].items():
-        monkeypatch.setattr(aes.DEFAULT_AUDIO_CFG, name, value)
-    state = vector.state("keys" if head == "linear" else "keys (mlp5ln)")
-    checkpoint(folder / "audiobox", vector.facts["constructor"], head, state)
+    audiobox_file(folder / "audiobox", vector, head, monkeypatch)
     monkeypatch.setenv("DEMIX_WEIGHTS", str(folder))
     return AudioboxQuality(AudioboxSettings(), "cpu")
-
-
-def checkpoint(folder: Path, facts: dict[str, Any], head: str, state: dict[str, torch.Tensor]) -> Path:
-    folder.mkdir(exist_ok=True)
-    tree = {
-        "state_dict": {f"model.{key}": value for key, value in state.items()},
-        "model_cfg": facts[f"model_cfg {head}"],
-        "target_transform": facts["target_transform"],
-    }
-    torch.save(tree, folder / "checkpoint.pt")
-    return folder / "checkpoint.pt"
 
 
 def sound(vector: Vector, rate: int, seconds: int) -> np.ndarray:

@@ -77,6 +77,17 @@ def test_tensorflow_s_same_padding(vector: Vector) -> None:
 # --- parity with the package -----------------------------------------------------------------------------------------
 
 
+def test_segments_are_masked_together_as_alone() -> None:
+    """Four segments, the last one not full, through nets that mix what a segment holds."""
+    torch.manual_seed(0)
+    layers = {name: nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.Sigmoid()) for name in INSTRUMENTS}
+    magnitude = torch.rand(2, 3 * FRAMES + 40, BINS)
+    with torch.inference_mode():
+        alone, together = (masks(nn.ModuleDict(layers), magnitude, batch, CPU) for batch in (1, 3))
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone.sum(0), torch.ones_like(magnitude), atol=1e-5, rtol=0)
+
+
 @pytest.fixture(scope="module")
 def vector(shared_vectors: Path) -> Vector:
     return Vector(shared_vectors, "spleeter_2stems")

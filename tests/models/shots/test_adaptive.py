@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from scenedetect import FrameTimecode
+from scenedetect import FrameTimecode, StatsManager
 from scenedetect.detectors import AdaptiveDetector
 
 from demix.models import model_class
@@ -12,6 +14,7 @@ from demix.models.shots import Boundaries
 from demix.models.shots.adaptive import AdaptiveShots
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
 from tests.models.shots.moving import dissolve, fade, joined, shot
+from tests.models.vectors import Vector
 
 
 def detect(pictures: list[np.ndarray], rate: float = 24.0, gradual: bool = True, structure: bool = True) -> Boundaries:
@@ -131,3 +134,24 @@ def test_long_films_are_searched_in_chunks_without_seams() -> None:
     for (first, last), (begin, end) in zip(found.graduals, truth, strict=True):
         assert abs(first - begin) <= 4
         assert abs(last - end) <= 4
+
+
+@pytest.mark.parametrize(("case", "edges"), [("default", 0.0), ("with_edges", 1.0)])
+def test_frames_are_scored_as_the_reference_scores_them(case: str, edges: float, shared_vectors: Path) -> None:
+    """With all settings as we state them: hue, saturation and brightness as PySceneDetect weighs them."""
+    vector = Vector(shared_vectors, "scenedetect_content")
+    blocks = np.kron(vector.array("psd_blocks", (4, 9, 16, 3), 20, 236), np.ones((1, 8, 8, 1), np.int64))
+    pictures = np.clip(blocks + vector.array("psd_noise", (4, 72, 128, 3), -6, 7), 0, 255)
+    pictures[3] = np.clip(pictures[2] + 12, 0, 255)
+    model = AdaptiveShots(AdaptiveSettings(weight_edges=edges), StructureSettings(), GradualSettings())
+    detector = model._detector(24.0)
+    detector.stats_manager = StatsManager()
+    detector.stats_manager.register_metrics(detector.get_metrics())
+    times = [FrameTimecode(number, fps=24.0) for number in range(4)]
+    for time, picture in zip(times, pictures.astype(np.uint8), strict=True):
+        detector.process_frame(time, picture)
+    names = ["content_val", "delta_hue", "delta_sat", "delta_lum", "delta_edges"]
+    found = [detector.stats_manager.get_metrics(time, names) for time in times[1:]]
+    expected = vector.outputs[f"{case}.score_hue_sat_lum_edges"]
+    np.testing.assert_allclose(np.array(found, float)[:, 1:4], expected[:, 1:4], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.array(found, float), expected, rtol=0, atol=1e-2)
