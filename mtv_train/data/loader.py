@@ -110,7 +110,7 @@ class Loader:
                 self.close()
             raise WorkerDied(
                 f"a loader process died: {str(error) or type(error).__name__}. Killed by a signal mostly means that "
-                f"memory ran out: each of the {self._settings.workers} workers holds {self._settings.prefetch} samples; "
+                f"memory ran out: each of {self._settings.workers} workers holds {self._settings.prefetch} samples; "
                 "lower data.loader.workers or data.loader.prefetch, or give the container more /dev/shm"
             ) from error
         if isinstance(sample, DataError):
