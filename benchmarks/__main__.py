@@ -15,6 +15,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "build": ("-m", "benchmarks.build", "--write"),
     "engine": ("-m", "benchmarks.engine", "--write"),
     "demixing": ("-m", "benchmarks.demixing", "--write"),
+    "backends_sound": ("-m", "benchmarks.backends_sound", "--write"),
+    "backends_vision": ("-m", "benchmarks.backends_vision", "--write"),
     "plan_shards": ("benchmarks/plan_shards.py",),
     "mtv_block": ("-m", "benchmarks.mtv_block", "--write"),
     "metrics": ("-m", "benchmarks.metrics", "--write"),

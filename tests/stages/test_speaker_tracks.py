@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from demix.records import Clip, Demixing, Diarization, Media, Model, SpeakerTrac
 from demix.stage import Context, Item, Kept
 from demix.stages.speaker_tracks import SpeakerTracksSettings, SpeakerTracksStage, gate
 from demix.store import Store
+from tests.build.running import demix
 
 RATE, SECONDS = 8000, 4
 NOBODY = Model(model="none", revision="1")
@@ -114,3 +116,10 @@ def test_the_stage_runs_only_where_it_is_asked_for() -> None:
     without = tuple(name for name in asked.order if name != "speaker_tracks")
     with pytest.raises(ConfigError, match="behind diarization"):
         clip_stages(asked.model_copy(update={"order": without}))
+
+
+def test_the_flag_asks_for_them() -> None:
+    for arguments, answer in (((), False), (("--speaker-tracks",), True)):
+        ran = demix("config", *arguments)
+        assert ran.status == 0
+        assert yaml.safe_load(ran.out)["speaker_tracks"]["write"] is answer

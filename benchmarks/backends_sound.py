@@ -1,0 +1,105 @@
+"""Speed of the models that hear: `python -m benchmarks.backends_sound [NAME...] [--write]`.
+
+Networks have their released sizes and random weights; eight seconds of stereo noise at 44.1 kHz. `spleeter_package`
+needs the environment of `make spleeter-env`. How well the `lite` demixers part sounds is in benchmarks/demixing.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.backend import Backend, main
+from demix import weights
+from demix.models import choose
+from demix.stages.audio_quality import AudioQualitySettings
+from demix.stages.demixing import DemixingSettings
+from demix.weights.fetch import adopt
+from demix.weights.receipt import RANDOM
+from tests.models.demixing.released import put_bandit_plus, put_cdx23, put_spleeter
+from tests.models.vectors import Vector
+
+SHARED = Path(os.environ.get("DEMIX_SHARED", Path(__file__).parents[2] / "shared"))
+"""Where the parity vectors lie, one of which is Spleeter's index."""
+RATE, SECONDS = 44_100, 8
+NOTES = (
+    f"{SECONDS} s of stereo noise. `cdx23` is asked for its three checkpoints; with `checkpoints: 1` it is three times",
+    "as fast. BandIt Plus covers every sample with four chunks, MVSEP-CDX23 with five segments, each of which costs as",
+    "much for a shorter clip; Spleeter takes segments of 11.9 s.",
+)
+
+
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 0.1, (2, SECONDS * RATE)).astype(np.float32)
+
+
+def demixer(role: str, name: str, put: Callable[[Path], None] | None = None) -> Backend:
+    def ask(model: Any) -> float:
+        model.separate(noise(), RATE, 0)
+        return float(SECONDS)
+
+    return Backend(lambda: choose(role, name, DemixingSettings()).make("cpu"), ask, put)
+
+
+def judge(name: str, put: Callable[[Path], None] | None = None) -> Backend:
+    def ask(model: Any) -> float:
+        model.score([noise()], RATE)
+        return float(SECONDS)
+
+    return Backend(lambda: choose("audio_quality", name, AudioQualitySettings()).make("cpu"), ask, put)
+
+
+def cdx23(folder: Path) -> None:
+    """Three checkpoints with demucs' own sizes."""
+    put_cdx23(folder, channels=48, t_layers=5, t_heads=8, t_hidden_scale=4.0, bottom_channels=0, segment=10)
+
+
+def bandit_plus(folder: Path) -> None:
+    from demix.models.demixing.bandit_network import BanditPlus
+
+    put_bandit_plus(folder, BanditPlus())
+
+
+def spleeter(folder: Path) -> None:
+    """The released index says where each array lies; the arrays are random numbers."""
+    put_spleeter(folder, Vector(SHARED / "vectors", "spleeter_tf_bundle").outputs["index_bytes"].tobytes())
+
+
+def audiobox(folder: Path) -> None:
+    """The package's own WavLM, with one layer over its thirteen states for each axis."""
+    from audiobox_aesthetics.model.aes import AesMultiOutput
+
+    from demix.models.audio_quality.audiobox import AXES, CONFIG
+
+    chosen = {
+        "proj_num_layer": 1, "proj_ln": False, "proj_act_fn": "gelu", "proj_dropout": 0, "nth_layer": 13,
+        "use_weighted_layer_sum": True, "precision": "32", "normalize_embed": True, "output_dim": 1,
+    }  # fmt: skip
+    config = {name: chosen[name] for name in CONFIG}
+    targets = {axis: {"mean": 5.0, "std": 1.0} for axis in AXES}
+    state = AesMultiOutput(**config, target_transform=targets).state_dict()
+    torch.save({"state_dict": state, "model_cfg": config, "target_transform": targets}, folder / "checkpoint.pt")
+    entry = weights.find("audiobox")
+    adopt(entry, entry.files[0], folder / "checkpoint.pt", RANDOM)
+
+
+BACKENDS = {
+    "signal": judge("signal"),
+    "audiobox": judge("audiobox", audiobox),
+    "lite_three": demixer("demix_three", "lite"),
+    "cdx23": demixer("demix_three", "cdx23", cdx23),
+    "bandit_plus": demixer("demix_three", "bandit_plus", bandit_plus),
+    "lite_two": demixer("demix_two", "lite"),
+    "spleeter": demixer("demix_two", "spleeter", spleeter),
+    "spleeter_package": demixer("demix_two", "spleeter_package", spleeter),
+}
+RESULT = Path(__file__).parent / "results/backends_sound.md"
+
+if __name__ == "__main__":
+    sys.exit(main("benchmarks.backends_sound", "Models that hear", BACKENDS, RESULT, NOTES))
