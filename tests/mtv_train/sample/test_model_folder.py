@@ -1,0 +1,40 @@
+"""Model folders: an export becomes a whole pipeline that diffusers loads alone, and which model it is can be told."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline
+
+from mtv_train.sample.model_folder import fingerprint, load_pipeline, write_whole
+from mtv_train.train.export import RECIPE
+
+
+def test_an_export_becomes_whole(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "place" / "export")
+    write_whole(tmp_path / "place" / "export", tmp_path / "out")
+    whole, export = DiffusionPipeline.from_pretrained(tmp_path / "out"), load_pipeline(model)
+    for part in ("transformer", "vae", "text_encoder", "audio_encoder"):
+        ours, theirs = getattr(whole, part).state_dict(), getattr(export, part).state_dict()
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert type(whole.scheduler) is type(export.scheduler)
+    assert whole.scheduler.config.rescale_betas_zero_snr
+    assert (tmp_path / "out" / RECIPE).read_bytes() == (model / RECIPE).read_bytes()
+    assert type(load_pipeline(tmp_path / "out")) is type(whole)
+
+
+def test_precision(model: Path) -> None:
+    half = load_pipeline(model, torch.bfloat16)
+    assert {half.transformer.dtype, half.vae.dtype, half.text_encoder.dtype} == {torch.bfloat16}
+    assert half.audio_encoder.dtype == torch.float32
+
+
+def test_fingerprints(model: Path, tmp_path: Path) -> None:
+    shutil.copytree(model, tmp_path / "copy")
+    assert fingerprint(tmp_path / "copy") == fingerprint(model)
+    with (tmp_path / "copy" / RECIPE).open("a") as file:
+        file.write(" ")
+    assert fingerprint(tmp_path / "copy") != fingerprint(model)
