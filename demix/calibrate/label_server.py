@@ -85,13 +85,13 @@ class Desk:
             write_labels(self.path, self.labels)
 
     def cards(self) -> list[dict[str, Any]]:
-        """What the page shows of every clip. Whether it was kept is not said: that would lead the hand."""
+        """What the page shows of every clip. Neither whether it was kept is said, nor its caption, which only kept
+        clips have; scores are shown to who asks for them. They would lead the hand."""
         return [
             {
                 "id": clip.id,
                 "name": visible(file_name(clip.uri)),
                 "kind": words(clip.kind),
-                "caption": visible(caption.text) if (caption := clip.record("caption", records.Caption)) else "",
                 "stems": "demixing" in clip.records,
                 "label": self.labels.get(clip.id, ""),
                 "scores": [[title(key)[0], f"{number(value)} {title(key)[1]}"] for key, value in self._scores(clip)],

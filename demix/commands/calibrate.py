@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from demix.calibrate.again import Count, judge_again
 from demix.calibrate.columns import Columns, columns_of
@@ -61,7 +61,7 @@ def _count(manifests: Manifests, thresholds: Mapping[str, float]) -> Count:
 
 def _print_settings(columns: Columns, proposal: Proposal | None) -> None:
     """Every setting that drops clips: what it judges and what passes."""
-    table = Table("setting", "judges", "now", "pass", box=None, header_style="bold")
+    table = Table(Column("setting", overflow="fold"), "judges", "now", "pass", box=None, header_style="bold")
     if proposal:
         table.add_column("proposed")
         table.add_column("pass")

@@ -1,8 +1,8 @@
 """Every command that a page shows is run, and its ending is looked at.
 
 The rule: FILMS, DATASET and CLIP stand for the films, the dataset and a clip of the test's own. A line that begins with
-`demix` is run as it stands. A block marked ```` ```bash cluster ```` needs a cluster: its commands must be ones that
-tests/cluster runs or checks. Everything else must be listed below, with the reason.
+`demix` is run as it stands, unless it is listed below. A block marked ```` ```bash cluster ```` needs a cluster: its
+commands must be ones that tests/cluster runs or checks. Everything else must be listed below, with the reason.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.docs.conftest import Place
 from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
 
 NOT_RUN = {
+    "demix calibrate DATASET --label": "serves until it is stopped; tests/calibrate/test_label_server.py",
     "make demo": "takes minutes; the truth tests of the build run the same films",
     "make test": "would run this test within itself",
     "source .venv/bin/activate": "changes a person's shell; there is nothing to see in a child",
@@ -54,6 +55,8 @@ def settle(page: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a page asks its reader to write before its commands: a settings file, a model."""
     for block in blocks(page, "yaml"):
         (place.folder / MY_SETTINGS).write_text(block.code)
+    if page.name == "thresholds.md":
+        (place.folder / "labels.csv").write_text(f"clip_id,label\n{place.clip},good\n")
     if page.name == "corpora.md":
         corpora.prepare(place.folder)
     code = [block.code for block in blocks(page, "python")]
@@ -66,9 +69,8 @@ def settle(page: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def runnable(block: Block) -> list[str]:
-    return [
-        line for line in block.commands if shlex.split(line, comments=True)[0] == "demix" and block.mark != "cluster"
-    ]
+    mine = [line for line in block.commands if shlex.split(line, comments=True)[0] == "demix"]
+    return [line for line in mine if block.mark != "cluster" and line.partition("  #")[0].rstrip() not in NOT_RUN]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash")], ids=name_of)

@@ -41,7 +41,7 @@ function show(next) {
   place = Math.min(Math.max(next, 0), clips.length - 1);
   const clip = clips[place];
   trouble.textContent = "";
-  for (const name of ["name", "kind", "caption"]) document.getElementById(name).textContent = clip[name];
+  for (const name of ["name", "kind"]) document.getElementById(name).textContent = clip[name];
   document.getElementById("scores").replaceChildren(...clip.scores.map(([title, value]) => {
     const row = document.createElement("tr");
     const cells = [document.createElement("th"), document.createElement("td")];
@@ -81,6 +81,7 @@ async function label(name) {
 
 const keys = {
   g: () => label("good"), b: () => label("bad"), u: () => label(""), n: () => show(unlabelled()),
+  s: () => { const numbers = document.getElementById("numbers"); numbers.open = !numbers.open; },
   arrowleft: () => show(place - 1), arrowright: () => show(place + 1),
   1: () => hear(""), 2: () => hear("speech"), 3: () => hear("effects"), 4: () => hear("music"),
   " ": () => (picture.paused ? play(picture) : picture.pause()),
