@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from demix.models import MODELS
 from demix.recipe import BuildSettings, load_settings
 from tests.docs.pages import PAGES, ROOT, blocks, name_of, prose
 
@@ -69,3 +70,18 @@ def test_the_limits_on_the_page_of_security_are_the_defaults() -> None:
         product = numbers[0] * (numbers[1] if len(numbers) > 1 else 1)
         unit = next((factor for word, factor in units.items() if text.endswith(word)), 1)
         assert product * unit == getattr(limits, name), name
+
+
+def test_the_page_of_models_names_every_model_under_its_role() -> None:
+    """And none that does not exist: a row's first cell names the role, rows with an empty one continue it."""
+    settings = {"demix_three": "demixing.three", "demix_two": "demixing.two", "captioning": "caption.model"}
+    settings |= {"persons": "persons.persons", "faces": "persons.faces"}
+    role_of = {settings.get(role, f"{role}.model"): role for role in MODELS}
+    named: dict[str, set[str]] = {role: set() for role in MODELS}
+    role = ""
+    for first, second in re.findall(r"^\| ([^|]*)\| ([^|]*) \|", (ROOT / "docs/models.md").read_text(), re.MULTILINE):
+        setting = re.search(r"`([\w.]+)`", first)
+        role = role_of[setting[1]] if setting else role
+        if role:
+            named[role] |= set(re.findall(r"`(\w+)`", second))
+    assert named == {role: set(known) for role, known in MODELS.items()}
