@@ -23,7 +23,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 def test_every_command_is_there_and_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     text = parser().format_help()
-    for name in ("train", "plan", "show", "inspect", "export", "convert-sat", "evaluate"):
+    for name in ("train", "precompute", "plan", "show", "inspect", "export", "convert-sat", "evaluate"):
         assert name in text
         with pytest.raises(SystemExit) as ended:
             parser().parse_args([name, "--help"])
