@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from demix.cli_options import costs, output, running, settings, sources
+
 EPILOG = """\
 examples:
   demix build films/ --output DATASET                     every film below a folder
@@ -55,27 +57,27 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     build = _command(commands, "build", "work:build", "films in, dataset and report out: all phases in order")
-    _sources(build)
-    _output(build)
-    _settings(build)
-    _running(build)
+    sources(build)
+    output(build)
+    settings(build)
+    running(build)
     build.add_argument("--dry-run", action="store_true", help="say what would run (as `plan`), change nothing")
     build.add_argument("--keep-work", action="store_true", help="keep clip media in the work store after packing")
 
     index = _command(commands, "index", "work:index", "probe the sources, find the shots, write the clip table")
-    _sources(index)
-    _output(index)
-    _settings(index)
-    _running(index)
+    sources(index)
+    output(index)
+    settings(index)
+    running(index)
 
     for name, about in (
         ("annotate", "take every clip of the clip table through the stages"),
         ("pack", "write the kept clips as shards, and the manifests"),
     ):
         command = _command(commands, name, f"work:{name}", about)
-        _output(command)
-        _settings(command, saved=True)
-        _running(command)
+        output(command)
+        settings(command, saved=True)
+        running(command)
         if name == "pack":
             command.add_argument("--keep-work", action="store_true", help="keep clip media in the work store")
 
@@ -92,25 +94,26 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
 
     plan = _command(commands, "plan", "inspect:plan", "stages, models, resources; what is done and what would run")
-    _sources(plan, required=False)
-    _output(plan)
-    _settings(plan)
+    sources(plan, required=False)
+    output(plan, required=False)
+    settings(plan)
+    costs(plan)
 
     show = _command(commands, "show", "inspect:show", "print everything known of one clip or source")
     show.add_argument("clip", help="id of a clip, a source or a candidate")
-    _output(show)
-    _settings(show, saved=True)
+    output(show)
+    settings(show, saved=True)
 
     replay = _command(commands, "replay", "work:replay", "run one stage on one clip again, in this process")
     replay.add_argument("--clip", required=True, help="id of a clip, a source or a candidate")
     replay.add_argument("--stage", required=True, help="name of the stage")
     replay.add_argument("--pdb", action="store_true", help="stop in the debugger where the stage raises")
-    _output(replay)
-    _settings(replay, saved=True)
+    output(replay)
+    settings(replay, saved=True)
 
     doctor = _command(commands, "doctor", "doctor:doctor", "check ffmpeg, codecs, models, disk and Ray before any work")
     doctor.add_argument("--output", type=Path, help="also check that this folder can be written and has room")
-    _settings(doctor)
+    settings(doctor)
 
     _weights(commands)
     _corpora(commands)
@@ -119,7 +122,7 @@ def parser() -> argparse.ArgumentParser:
         commands, "config", "inspect:config", "print the settings of a profile, resolved, or all of them explained"
     )
     config.add_argument("--reference", action="store_true", help="print every setting with its default and meaning")
-    _settings(config)
+    settings(config)
     return top
 
 
@@ -236,56 +239,6 @@ def _command(
     made = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
     made.set_defaults(run=run)
     return made
-
-
-def _sources(command: argparse.ArgumentParser, required: bool = True) -> None:
-    group = command.add_argument_group("sources")
-    group.add_argument(
-        "sources",
-        nargs="+" if required else "*",
-        metavar="FILMS",
-        help="files, folders, fsspec URIs, or manifests (.csv, .jsonl, .parquet with the columns uri, kind)",
-    )
-    group.add_argument(
-        "--kind",
-        choices=("cinematic", "talking_head", "web"),
-        help="what the sources are, where a manifest does not say (default: cinematic)",
-    )
-    group.add_argument("--limit", type=int, metavar="N", help="only the first N sources: to try things out")
-
-
-def _output(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("places")
-    group.add_argument("--output", "-o", type=Path, required=True, metavar="DATASET", help="the dataset's folder")
-    group.add_argument(
-        "--work", help="work store that every node reaches: a folder or an fsspec URI (default: DATASET/.work)"
-    )
-
-
-def _settings(command: argparse.ArgumentParser, saved: bool = False) -> None:
-    group = command.add_argument_group("settings")
-    last = "those of the last build" if saved else "lite"
-    group.add_argument("--profile", help=f"models and thresholds (default: {last})")
-    group.add_argument("--config", type=Path, metavar="FILE", help="YAML with settings that differ from the profile")
-    group.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="one setting, e.g. shots.max_seconds=12; repeatable",
-    )
-    group.add_argument(
-        "--speaker-tracks",
-        action="store_true",
-        help="also write the speech of clips with two speakers once for each of them",
-    )
-
-
-def _running(command: argparse.ArgumentParser) -> None:
-    group = command.add_argument_group("running")
-    group.add_argument("--runner", choices=("ray", "sequential"), help="sequential: all in this process (default: ray)")
-    group.add_argument("--address", help="Ray cluster to join (default: the one here, else a local one)")
-    group.add_argument("--retry-failed", action="store_true", help="try quarantined items again")
 
 
 class _Version(argparse.Action):

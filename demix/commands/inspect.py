@@ -18,7 +18,15 @@ from demix.replay import find
 
 
 def plan(args: argparse.Namespace) -> int:
-    """Stages, models and resources; what is done already and what would run. Changes nothing."""
+    """Stages, models and resources; what is done already and what would run, or what hours of film cost. Changes
+    nothing."""
+    if getattr(args, "hours", None) is not None:  # `build --dry-run` has no such option
+        from demix.commands.costs import print_costs
+
+        print_costs(args, settings_of(args))
+        return 0
+    if args.output is None:
+        raise ConfigError("give --output DATASET for the plan of a dataset, or --hours for the cost of film")
     made = open_build(args, saved=not args.sources)
     if args.sources:
         made.look_up(args.sources, args.kind, args.limit)

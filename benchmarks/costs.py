@@ -1,0 +1,205 @@
+"""What stages and models cost per second of film: arithmetic of networks, counted; processor time, measured.
+
+    python -m benchmarks.costs [--media FOLDER] [--write]
+
+Networks have their released sizes and random weights; their multiplications and additions are counted
+(torch.utils.flop_counter) for one input of the size that the models here use, times the inputs that a second of film
+makes with the default settings. The processor's time is that of a `lite` build of a generated film, children included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import resource
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from demix.cli import main as demix
+from demix.recipe import all_stages, load_settings
+from demix.records import Clip, Probe
+from demix.stage import Item, Outcome, Stage
+from tests.films.demo import FEATURE, SIZE
+from tests.films.film import make_film
+
+RESULT = Path(__file__).parent / "results/costs.md"
+
+
+def gigaflops(network: torch.nn.Module, call: Callable[[torch.nn.Module], Any], device: str = "meta") -> float:
+    """Billions of multiplications and additions of one call. On `meta` nothing is computed; a network that looks at
+    its own numbers needs `cpu`."""
+    network = network.to(device).eval()
+    with torch.inference_mode(), torch.device(device), FlopCounterMode(display=False) as counter:
+        call(network)
+    return float(counter.get_total_flops()) / 1e9
+
+
+def cdx23() -> float:
+    """Three checkpoints; segments that overlap by 0.8 compute everything five times."""
+    from demucs.htdemucs import HTDemucs
+
+    network = HTDemucs(["music", "effect", "dialog"], segment=10)
+    return 3 * 5 * gigaflops(network, lambda made: made(torch.rand(1, 2, 441_000)), "cpu") / 10
+
+
+def bandit_plus() -> float:
+    """Two channels, one after the other; four chunks of 6 s cover a sample."""
+    from demix.models.demixing.bandit_network import BanditPlus
+
+    return 2 * 4 * gigaflops(BanditPlus(), lambda made: made(torch.empty(1, 264_600))) / 6
+
+
+def spleeter() -> float:
+    """Two networks, one a stem, on segments of 512 frames of 1024 samples."""
+    from demix.models.demixing.spleeter_network import UNet
+
+    return 2 * gigaflops(UNet(), lambda made: made(torch.empty(1, 2, 512, 1024))) / (512 * 1024 / 44_100)
+
+
+def audiobox() -> float:
+    """Windows of 10 s."""
+    from demix.models.audio_quality.audiobox import AXES, WINDOW, _network_class
+
+    targets = {axis: {"mean": 0.0, "std": 1.0} for axis in AXES}
+    network = _network_class()(proj_num_layer=5, proj_ln=True, target_transform=targets)
+    given = {"wav": torch.rand(1, 1, WINDOW), "mask": torch.ones(1, 1, WINDOW, dtype=torch.bool)}
+    return gigaflops(network, lambda made: made(given), "cpu") / 10
+
+
+def rtdetr() -> float:
+    """Four frames a second at 640 x 640."""
+    from transformers import RTDetrV2Config, RTDetrV2ForObjectDetection
+
+    network = RTDetrV2ForObjectDetection(RTDetrV2Config())
+    return 4 * gigaflops(network, lambda made: made(pixel_values=torch.rand(1, 3, 640, 640)), "cpu")
+
+
+def s3fd() -> float:
+    """Eight frames a second at 854 x 480."""
+    from demix.models.faces.s3fd_network import S3fd
+
+    return 8 * gigaflops(S3fd(), lambda made: made(torch.empty(1, 3, 480, 854)))
+
+
+def active_speaker(name: str) -> Callable[[], float]:
+    """Chunks of 2 s at 25 frames a second, of one face."""
+
+    def count() -> float:
+        from demix.models import model_class
+
+        network = model_class("active_speaker", name).network()
+        return gigaflops(network, lambda made: made(torch.empty(1, 200, 13), torch.empty(1, 50, 112, 112))) / 2
+
+    return count
+
+
+def transnetv2() -> float:
+    """100 frames at once, of which 50 are answered for, at 25 frames a second."""
+    from demix.models.shots.transnetv2 import load
+
+    frames = torch.zeros(1, 100, 27, 48, 3, dtype=torch.uint8, device="meta")
+    return gigaflops(load(), lambda made: made(frames)) / 50 * 25
+
+
+NETWORKS: dict[str, Callable[[], float]] = {
+    "transnetv2": transnetv2,
+    "audiobox": audiobox,
+    "cdx23": cdx23,
+    "bandit_plus": bandit_plus,
+    "spleeter": spleeter,
+    "rtdetr": rtdetr,
+    "s3fd": s3fd,
+    "talknet": active_speaker("talknet"),
+    "lr_asd": active_speaker("lr_asd"),
+    "light_asd": active_speaker("light_asd"),
+}
+
+
+def processor_seconds(media: Path | None) -> dict[str, float]:
+    """Stage -> seconds of processor per second that it was given, in a build of one film (or of a folder). It is built
+    twice: what a process does once (imports, first calls of a network) is not counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        if media is None:
+            make_film(Path(folder) / "film.mp4", FEATURE, size=SIZE, seed=3)
+        for name in ("first", "second"):
+            spent: defaultdict[str, float] = defaultdict(float)
+            seen: defaultdict[str, float] = defaultdict(float)
+            command = ["build", str(media or f"{folder}/film.mp4"), "--output", f"{folder}/{name}"]
+            with _timed(spent, seen), contextlib.redirect_stdout(io.StringIO()):
+                if status := demix([*command, "--runner", "sequential", "--set", "report.samples_per_group=0"]):
+                    raise RuntimeError(f"the build ended with {status}")
+    return {name: spent[name] / seen[name] for name in spent}
+
+
+@contextlib.contextmanager
+def _timed(spent: dict[str, float], seen: dict[str, float]) -> Iterator[None]:
+    """Adds up what every stage's `run` takes, and the seconds of film or clip in what it is given."""
+
+    def timed(run: Callable[..., Sequence[Outcome]]) -> Callable[..., Sequence[Outcome]]:
+        def around(stage: Stage, items: Sequence[Item]) -> Sequence[Outcome]:
+            before = _used()
+            outcomes = run(stage, items)
+            spent[stage.name] += _used() - before
+            seen[stage.name] += sum(map(_seconds, items))
+            return outcomes
+
+        return around
+
+    with contextlib.ExitStack() as patches:
+        for stage in all_stages(load_settings()):
+            kind = type(stage)
+            patches.enter_context(mock.patch.object(kind, "run", timed(kind.run)))
+        yield
+
+
+def _seconds(item: Item) -> float:
+    if isinstance(item.subject, Clip):
+        return float(item.subject.seconds)
+    return item[Probe].seconds if Probe in item else float("nan")  # before a file is probed nobody knows
+
+
+def _used() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def report(networks: dict[str, float], stages: dict[str, float]) -> str:
+    lines = [
+        "# What a second of film costs",
+        "",
+        "Written by `python -m benchmarks.costs --write`; its head says how.",
+        "",
+        "| network | GFLOP a second |",
+        "|---|---:|",
+        *(f"| {name} | {count:,.1f} |" for name, count in networks.items()),
+        "",
+        "| stage of `lite` | processor seconds a second |",
+        "|---|---:|",
+        *(f"| {name} | {seconds:.3f} |" for name, seconds in stages.items() if seconds == seconds),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--media", type=Path, help="film, or folder of films, instead of a generated one")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    text = report({name: count() for name, count in NETWORKS.items()}, processor_seconds(options.media))
+    print(text)
+    if options.write:
+        RESULT.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""What `demix plan --hours` prints: the cost of raw film on a cluster, and what is assumed."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from demix.config import validate
+from demix.costs import Cluster, Cost, costs_of
+from demix.recipe import BuildSettings
+from demix.report.words import number, words
+
+
+def print_costs(args: argparse.Namespace, settings: BuildSettings) -> None:
+    """Role by role, the sum, the days on the cluster, and every assumption."""
+    given = {name: getattr(args, name) for name in Cluster.model_fields if getattr(args, name, None) is not None}
+    cluster = validate(Cluster, given)
+    costs = costs_of(settings, cluster)
+    table = Table("", "model", "hours", "GPU-hours", "core-hours", "figure from", box=None, header_style="bold")
+    for column in table.columns[2:5]:
+        column.justify = "right"
+    for cost in costs:
+        spent = (number(round(cost.gpu_hours)), number(round(cost.cpu_hours))) if cost.source else ("?", "?")
+        table.add_row(words(cost.role), cost.model, number(round(cost.hours)), *spent, cost.source or "none recorded")
+    gpu_hours, cpu_hours = sum(cost.gpu_hours for cost in costs), sum(cost.cpu_hours for cost in costs)
+    table.add_row("together", "", "", number(round(gpu_hours)), number(round(cpu_hours)), "", style="bold")
+    Console().print(table)
+    print(_days(gpu_hours, cpu_hours, cluster))
+    print(_assumptions(costs, cluster))
+
+
+def _days(gpu_hours: float, cpu_hours: float, cluster: Cluster) -> str:
+    """GPUs and processors work side by side: the slower of them decides."""
+    gpu_days = gpu_hours / cluster.gpus / 24 if cluster.gpus else 0.0
+    cpu_days = cpu_hours / cluster.cpus / 24
+    slower = "GPUs" if gpu_days > cpu_days else "processors"
+    return (
+        f"\n{number(max(gpu_days, cpu_days))} days on {cluster.gpus} GPUs and {cluster.cpus} cores, where the {slower} "
+        f"decide (GPUs {number(gpu_days)} days, processors {number(cpu_days)})"
+    )
+
+
+def _assumptions(costs: Sequence[Cost], cluster: Cluster) -> str:
+    lines = [
+        f"{cluster.hours:,.0f} hours of raw film; {cluster.clip_share:.0%} of it reaches every stage over clips",
+        f"a GPU does {cluster.gpu_teraflops:g} TFLOP of the counted arithmetic a second, and of captioning, which is "
+        f"in 16 bits, {cluster.gpu_teraflops_half:g}; decoding and small batches included: assumed, not measured",
+        f"a core does {cluster.cpu_gigaflops:g} GFLOP a second, where a network has no GPU",
+        "all are busy all the time; one face in sight; default settings; nothing is measured twice",
+    ]
+    if absent := [f"{cost.role} {cost.model}".strip() for cost in costs if not cost.source]:
+        lines.append(f"without {', '.join(absent)}, of which no figure is recorded")
+    return "\nassumed:\n" + "\n".join(f"- {line}" for line in lines)
