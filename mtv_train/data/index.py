@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache, partial
 from pathlib import Path
 
 import fsspec
@@ -20,6 +21,8 @@ from mtv_train.data.errors import DatasetError
 from mtv_train.data.settings import DataSettings, WindowSettings
 from mtv_train.data.table import FIELDS, VERSION, ClipRow, clip_row, open_table, write_table
 from mtv_train.data.tar_rows import scan_tars
+
+_KEPT_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class DatasetIndex:
             self._rows[subset] = np.flatnonzero(mine & (windows > 0))
             self._ends[subset] = np.cumsum(windows[self._rows[subset]])
         self._used = np.flatnonzero(windows > 0)
+        # Whoever reads ahead asks for a clip several times.
+        self._row = lru_cache(_KEPT_ROWS)(partial(clip_row, self._table))
 
     def __reduce__(self) -> tuple[object, ...]:
         return DatasetIndex, (self.path, self.window_settings, self.split, self.storage_options)
@@ -76,7 +81,7 @@ class DatasetIndex:
 
     def clip(self, number: int) -> ClipRow:
         """The `number`-th of those clips, in the order of their keys."""
-        return clip_row(self._table, int(self._used[number]))
+        return self._row(int(self._used[number]))
 
     def clip_frames(self, clip: ClipRow) -> int:
         """Frames of a clip on the window settings' clock."""
@@ -100,7 +105,7 @@ class DatasetIndex:
         before = int(ends[position - 1]) if position else 0
         row = int(self._rows[subset][position])
         first = (number - before) * self.window_settings.stride
-        return Window(clip_row(self._table, row), first, int(self._frames[row]))
+        return Window(self._row(row), first, int(self._frames[row]))
 
     def fingerprint(self) -> str:
         """32 hex digits over the content of all clips, their subsets, and the window settings; not over where they

@@ -107,7 +107,7 @@ def open_table(path: Path) -> tuple[pa.Table, list[str], list[str]]:
 
 def clip_row(table: pa.Table, number: int) -> ClipRow:
     """One row of an index."""
-    row: dict[str, Any] = {name: table[name][number].as_py() for name in table.column_names}
+    [row] = table.slice(number, 1).to_pylist()
     members = {
         field: Member(row[f"{field}:offset"], row[f"{field}:size"], row[f"{field}:sha256"])
         for field in FIELDS
