@@ -17,6 +17,8 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "demixing": ("-m", "benchmarks.demixing", "--write"),
     "backends_sound": ("-m", "benchmarks.backends_sound", "--write"),
     "backends_vision": ("-m", "benchmarks.backends_vision", "--write"),
+    "retag": ("-m", "benchmarks.retag", "--write"),
+    "costs": ("-m", "benchmarks.costs", "--write"),
     "plan_shards": ("benchmarks/plan_shards.py",),
     "mtv_block": ("-m", "benchmarks.mtv_block", "--write"),
     "metrics": ("-m", "benchmarks.metrics", "--write"),
