@@ -21,6 +21,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "costs": ("-m", "benchmarks.costs", "--write"),
     "plan_shards": ("benchmarks/plan_shards.py",),
     "mtv_block": ("-m", "benchmarks.mtv_block", "--write"),
+    "loader": ("-m", "benchmarks.loader", "--write"),
     "metrics": ("-m", "benchmarks.metrics", "--write"),
 }
 """name -> arguments of python."""

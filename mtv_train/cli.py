@@ -12,7 +12,7 @@ from pathlib import Path
 EPILOG = """\
 examples:
   python -m mtv_train train tiny --data DATASET --run RUNS/x            one process, CPU or GPU
-  torchrun --nproc-per-node 8 -m mtv_train train mtv_5b --data DATASET --run RUNS/x
+  torchrun --nproc-per-node 8 -m -- mtv_train train mtv_5b --data DATASET --run RUNS/x
   python -m mtv_train train mtv_5b --data DATASET --run RUNS/x --set optim.lr=2e-5 --set parallel.compile=true
   python -m mtv_train plan mtv_5b --gpus 24                             FLOPs, memory, days
   python -m mtv_train sample MODEL --prompt "..." --speech s.wav -o out.mp4   see `sample --help`

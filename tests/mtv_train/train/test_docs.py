@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch.distributed import run as torchrun
 
-from mtv_train.cli import main, parser
+from mtv_train.cli import EPILOG, main, parser
 from mtv_train.commands.train import settings_of
 from mtv_train.data.samples import Slice
 from mtv_train.recipes import load
@@ -93,12 +94,23 @@ def test_torchrun_trains_on_two_ranks(folder: Path) -> None:
     assert "3 steps, 12 samples" in done.stdout
 
 
+def test_torchrun_leaves_our_options_alone() -> None:
+    """Without the `--` it takes `--run` for a beginning of its own `--run-path`."""
+    lines = [line for line in (TEXT + EPILOG).splitlines() if line.strip().startswith("torchrun ")]
+    assert len(lines) == 2
+    for line in lines:
+        parsed = torchrun.parse_args(shlex.split(line)[1:])
+        assert parsed.module
+        assert parsed.training_script == "mtv_train"
+        assert parsed.training_script_args == shlex.split(line.partition(" mtv_train ")[2])
+
+
 def test_what_needs_a_cluster_or_weights_is_at_least_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     (batch,) = (shlex.split(line) for line in COMMANDS if line.startswith("sbatch"))
     script = next(ROOT / word for word in batch if word.endswith(".sbatch"))
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
     asked = batch[[word.endswith(".sbatch") for word in batch].index(True) + 1 :]
-    assert '-m mtv_train train "$@"' in script.read_text()
+    assert '-m -- mtv_train train "$@"' in script.read_text()
     assert settings_of(parser().parse_args(["train", *asked])).total_steps == 200_000
     (ray,) = (shlex.split(line) for line in COMMANDS if line.startswith("python pipelines"))
     done = subprocess.run([sys.executable, str(ROOT / ray[1]), "--help"], capture_output=True, text=True, check=True)

@@ -1,0 +1,167 @@
+"""Samples a second and time to the first batch after a resume, against webdataset, litdata and mosaicml-streaming.
+
+    python -m benchmarks.loader [--peers PYTHON] [--clips 96] [--samples 192] [--rounds 3] [--size small] [--write]
+
+All read the same clips with the same number of worker processes and batches, and make the same of a clip's bytes with
+the same functions (pictures of one window, three tracks, the text), so that only the loading differs. `webdataset`
+reads the very tars; the other two need files of their own, converted from them without loss, and a Python that has them
+(`--peers`, else this one); a peer that cannot be imported is left out, and the reason printed. Each measurement is a
+fresh process, the loaders take turns, the fastest round counts. A resume is measured from making the loader to the
+first batch, at samples 10 and 1,000,000 of the run (many epochs later, as the files are few); imports, our index and
+the peers' conversion are done before. `webdataset` keeps no position: it skips, so for the million its time is measured
+at 10 and at 5,000 and drawn out in a line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.loaders import BATCH, LOADERS, PACKAGES, WORKERS, Make, convert, open_index, write_tars
+from mtv_train.data.settings import WindowSettings
+
+RESULT = Path(__file__).parent / "results" / "loader.md"
+ROOT = Path(__file__).parents[1]
+SIZES = {"small": WindowSettings(frames=9, height=96, width=144), "full": WindowSettings(frames=49)}
+"""A window that takes milliseconds to decode, so that the loaders' own cost shows; and the 5B recipe's."""
+NEAR, FAR, SKIPPED = 10, 1_000_000, 5_000
+
+
+def child(name: str, folder: Path, size: str, position: int, samples: int) -> None:
+    """In a process of its own: prints {"first": seconds to the first batch, "rate": samples a second after it}."""
+    torch.set_num_threads(1)
+    importlib.import_module(PACKAGES.get(name, name))
+    began = time.perf_counter()
+    batches = LOADERS[name](folder, Make(SIZES[size]), position)
+    next(batches)
+    first = time.perf_counter() - began
+    next(batches)
+    began, count = time.perf_counter(), samples // BATCH
+    for _ in range(count):
+        next(batches)
+    rate = count * BATCH / (time.perf_counter() - began) if count else 0.0
+    print(json.dumps({"first": first, "rate": rate}), flush=True)
+
+
+@dataclass
+class Seen:
+    """The best of a loader's rounds."""
+
+    rate: float = 0.0
+    near: float = float("inf")
+    far: float = float("inf")
+    drawn_out: bool = False
+
+
+def measure(python: Mapping[str, str], folder: Path, size: str, samples: int, rounds: int) -> dict[str, Seen]:
+    """All loaders in turn, `rounds` times."""
+    found = {name: Seen(drawn_out=name == "webdataset") for name in python}
+    for number in range(rounds):
+        for name, seen in found.items():
+
+            def run(position: int, count: int, name: str = name) -> dict[str, float]:
+                call = ["--child", name, str(folder), size, str(position), str(count)]
+                return json.loads(_output([python[name], "-m", "benchmarks.loader", *call]))
+
+            near = run(NEAR, samples)
+            seen.rate, seen.near = max(seen.rate, near["rate"]), min(seen.near, near["first"])
+            if not seen.drawn_out:
+                seen.far = min(seen.far, run(FAR, 0)["first"])
+            elif number == 0:
+                seen.far = run(SKIPPED, 0)["first"]
+    for seen in found.values():
+        if seen.drawn_out:
+            seen.far = seen.near + (seen.far - seen.near) * (FAR - NEAR) / (SKIPPED - NEAR)
+    return found
+
+
+def _output(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[2:])}: {done.stderr.strip().splitlines()[-1:]}")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def pythons(peers: str) -> tuple[dict[str, str], list[str]]:
+    """Which Python runs which loader, and why some are left out."""
+    python, absent = {"mtv_train": sys.executable, "webdataset": sys.executable}, []
+    for name, package in PACKAGES.items():
+        tried = subprocess.run([peers, "-c", f"import {package}"], capture_output=True, text=True, check=False)
+        if tried.returncode:
+            absent.append(f"{name} is left out: {tried.stderr.strip().splitlines()[-1]}")
+        else:
+            python[name] = peers
+    return python, absent
+
+
+def page(tables: Mapping[str, Mapping[str, Seen]], notes: list[str]) -> str:
+    lines = [
+        "# Loading, measured",
+        "",
+        "Written by `python -m benchmarks.loader --write`; see its head for how it is measured.",
+        f"{platform.machine()}, {WORKERS} workers, batches of {BATCH}, local disk, Python {platform.python_version()}, "
+        f"torch {torch.__version__}.",
+    ]
+    for size, found in tables.items():
+        window = SIZES[size]
+        lines += [
+            "",
+            f"## {window.frames} frames of {window.height} x {window.width}",
+            "",
+            f"| loader | samples/s | s to the first batch from sample {NEAR} | from sample {FAR:,} |",
+            "|---|---:|---:|---:|",
+        ]
+        for name, seen in found.items():
+            far = f"{seen.far:,.2f}{' (drawn out)' if seen.drawn_out else ''}"
+            lines.append(f"| {name} | {seen.rate:.1f} | {seen.near:.2f} | {far} |")
+    return "\n".join([*lines, "", *notes]).rstrip() + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", default=sys.executable, help="a Python that has litdata and mosaicml-streaming")
+    parser.add_argument("--clips", type=int, default=96)
+    parser.add_argument("--samples", type=int, default=192, help="of the small size; a twelfth of the full")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--size", choices=tuple(SIZES), action="append", help="only this one; can be repeated")
+    parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
+    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--convert", nargs=2, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        name, folder, size, position, samples = given.child
+        return child(name, Path(folder), size, int(position), int(samples))
+    if given.convert:
+        return convert(given.convert[0], Path(given.convert[1]))
+    python, notes = pythons(given.peers)
+    tables = {}
+    for size in given.size or SIZES:
+        window = SIZES[size]
+        with tempfile.TemporaryDirectory() as folder:
+            write_tars(Path(folder) / "tars", given.clips, window)
+            open_index(Path(folder), window)
+            for name in PACKAGES.keys() & python.keys():
+                subprocess.run(
+                    [python[name], "-m", "benchmarks.loader", "--convert", name, folder], cwd=ROOT, check=True
+                )
+            samples = given.samples if size == "small" else given.samples // 12
+            tables[size] = measure(python, Path(folder), size, samples, given.rounds)
+    text = page(tables, notes)
+    print(text)
+    if given.write:
+        RESULT.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
