@@ -88,6 +88,7 @@ def parser() -> argparse.ArgumentParser:
         "--official", action="store_true", help="mark the model to repeat the release's numbers where those are odd"
     )
     for name, about in (
+        ("assemble", "a whole pipeline from a transformer's folder and its encoders'"),
         ("sample", "a text, a sound and pictures to a video, or many"),
         ("studio", "a local page to sample with"),
         ("precompute", "latents, text embeddings and audio features of a dataset, once, on Ray"),

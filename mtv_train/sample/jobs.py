@@ -13,6 +13,8 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from demix.config import ConfigError, merge, validate
 from demix.engine.progress import meter
 from demix.store import atomic, sweep
@@ -41,10 +43,10 @@ class Job:
         film = self.film(out)
         try:
             note = json.loads(film.with_suffix(".json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            asked, model = note["request"], note["model"]["fingerprint"]
+        except (OSError, ValueError, KeyError, TypeError):  # none there, or not ours: it is made anew
             return False
-        same = note["request"] == self.request.model_dump(mode="json")
-        return same and note["model"]["fingerprint"] == fingerprint and film.is_file()
+        return film.is_file() and asked == self.request.model_dump(mode="json") and model == fingerprint
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,10 @@ def _outcomes(jobs: Sequence[Job], model: Path, out: Path, place: Place, workers
         return
     context = get_context("spawn")  # CUDA does not survive a fork
     places: Queue[Place] = context.Queue()
+    spread = place.where.type == "cuda" and place.where.index is None
+    gpus = torch.cuda.device_count() if spread else 0
     for number in range(workers):
-        places.put(replace(place, device=f"cuda:{number}") if place.where.type == "cuda" else place)
+        places.put(replace(place, device=f"cuda:{number % gpus}") if gpus else place)
     with ProcessPoolExecutor(min(workers, len(jobs)), context, _begin, (places, model)) as pool:
         waiting: dict[Future[str], str] = {pool.submit(_make_here, job, out): job.name for job in jobs}
         for future in as_completed(waiting):

@@ -104,7 +104,7 @@ class LongSampler:
         pieces: list[Tensor] = []
         before: Tensor | None = None
         for window, audio in enumerate(heard):
-            pipeline.scheduler.set_timesteps(steps, device=pipeline._execution_device)
+            pipeline.scheduler.set_timesteps(steps, device=pipeline.work_device)
             noise = pipeline.noise(plan.shape, 1, self.generator)
             clean = _begun_with(_window(given, plan.latents(window)), before)
 
@@ -134,7 +134,7 @@ class LongSampler:
         if self.settings.handover == "latents":
             return latents[:, -self.plan.overlap :]
         vae = self.pipeline.vae
-        return encode(vae, piece[0, -self._begun :], vae.config.scaling_factor, self.pipeline._execution_device)
+        return encode(vae, piece[0, -self._begun :], vae.config.scaling_factor, self.pipeline.work_device)
 
 
 def _window(clean: Clean, part: slice) -> Clean:

@@ -46,7 +46,7 @@ class Maker:
 
     def make(self, request: Request, out: Path, progress: Progress | None = None) -> dict[str, Any]:
         """Writes `out` (MP4) and, beside it, the sidecar `.json`, whose content it returns. Raises `ConfigError`."""
-        device = self.pipeline._execution_device
+        device = self.pipeline.work_device
         material = gather(request, "cuda" if device.type == "cuda" else "cpu")
         shape, frames = self._sizes(request, material)
         video, joins = self._sampled(request, material, shape, frames, progress)

@@ -1,4 +1,4 @@
-"""From a folder to a pipeline: one that was saved whole, or what `mtv_train export` wrote."""
+"""From folders to a pipeline: one that was saved whole, what `mtv_train export` wrote, or parts from several places."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import diffusers
 import torch
+from diffusers import AutoencoderKLCogVideoX, CogVideoXDPMScheduler
+from transformers import AutoTokenizer, T5EncoderModel, Wav2Vec2Model
 
 from demix.config import ConfigError, validate
 from mtv_train.config import TrainSettings
@@ -66,6 +68,28 @@ def write_whole(exported: Path, out: Path) -> None:
     load_pipeline(exported).save_pretrained(aside)
     shutil.copy(exported / RECIPE, aside / RECIPE)
     os.replace(aside, out)
+
+
+def assemble(transformer: Path, backbone: Path, audio_encoder: Path, dtype: torch.dtype = torch.float32) -> MTVPipeline:
+    """A pipeline around a transformer's folder, for instance the authors' as `mtv_train convert-sat` wrote it.
+
+    `backbone`: the folder of a CogVideoX pipeline (vae/, text_encoder/, tokenizer/, scheduler/); `audio_encoder`: of
+    wav2vec2-base-960h. Prompts and sounds are prepared as in the authors' release. Raises `ConfigError`.
+    """
+    for folder, held in ((transformer, "config.json"), (backbone, INDEX), (audio_encoder, "config.json")):
+        if not (folder / held).is_file():
+            raise ConfigError(f"{folder}: holds no {held}; see `mtv_train assemble --help` for what is to be given")
+    scheduler = json.loads((backbone / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    return MTVPipeline(
+        tokenizer=AutoTokenizer.from_pretrained(backbone / "tokenizer"),
+        text_encoder=T5EncoderModel.from_pretrained(backbone / "text_encoder", torch_dtype=dtype),
+        audio_encoder=Wav2Vec2Model.from_pretrained(audio_encoder),
+        vae=AutoencoderKLCogVideoX.from_pretrained(backbone / "vae", torch_dtype=dtype),
+        transformer=MTVTransformer3DModel.from_pretrained(transformer, torch_dtype=dtype),
+        scheduler=CogVideoXDPMScheduler.from_config({**scheduler, "timestep_spacing": "trailing"}),
+        prompt_style="release",
+        official_alignment=True,
+    )
 
 
 def fingerprint(folder: Path) -> str:

@@ -133,7 +133,7 @@ class MTVPipeline(DiffusionPipeline):
             given = dict.fromkeys(callback_on_step_end_tensor_inputs, now)
             return (callback_on_step_end(self, index, time, given) or {}).get("latents", now)
 
-        self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+        self.scheduler.set_timesteps(num_inference_steps, device=self.work_device)
         with self.progress_bar(total=len(self.scheduler.timesteps)) as progress:
             done = self.denoised(told, noise, guidance, clean, generator, on_step, together=batched_guidance)
         video: Any = done if output_type == "latent" else self.shown(done, output_type)
@@ -146,6 +146,12 @@ class MTVPipeline(DiffusionPipeline):
     def fps(self) -> Fraction:
         """Frames a second."""
         return Fraction(self.config.fps)
+
+    @property
+    def work_device(self) -> torch.device:
+        """Where it computes, wherever its parts wait (offloading)."""
+        device: torch.device = self._execution_device
+        return device
 
     @property
     def tracks(self) -> tuple[str, ...]:
@@ -197,7 +203,7 @@ class MTVPipeline(DiffusionPipeline):
 
     def told(self, text: Tensor, audio: AudioWindows) -> Conditions:
         """Text and sound where the transformer computes, in its precision."""
-        return Conditions(text, audio).to(self._execution_device, self.transformer.dtype)
+        return Conditions(text, audio).to(self.work_device, self.transformer.dtype)
 
     def noise(self, shape: Shape, batch: int, generator: Generators, latent_frames: int | None = None) -> Tensor:
         """Where sampling begins, float32; drawn on the generator's device, so that GPUs of all kinds begin alike."""
@@ -205,14 +211,14 @@ class MTVPipeline(DiffusionPipeline):
         if isinstance(generator, list) and len(generator) != batch:
             raise ValueError(f"{len(generator)} generators for {batch} videos: give one for all, or one each")
         noise = randn_tensor(
-            (*size, *shape.latent_size), generator=generator, device=self._execution_device, dtype=torch.float32
+            (*size, *shape.latent_size), generator=generator, device=self.work_device, dtype=torch.float32
         )
         return noise * self.scheduler.init_noise_sigma
 
     def clean(self, keyframes: Mapping[int, Image.Image], shape: Shape, latent_frames: int | None = None) -> Clean:
         """Pictures as latent frames that are kept; batch 1. Each is encoded as a film that shows it alone."""
         count = latent_frames or shape.latent_frames
-        device, scale = self._execution_device, self.vae.config.scaling_factor
+        device, scale = self.work_device, self.vae.config.scaling_factor
         size = (self.transformer.backbone["out_channels"], *shape.latent_size)
         clean = Clean(torch.zeros(1, count, dtype=torch.bool), torch.zeros(1, count, *size)).to(device)
         for frame, picture in keyframes.items():
@@ -239,12 +245,12 @@ class MTVPipeline(DiffusionPipeline):
         def predict(latents: Tensor, timestep: Tensor) -> Tensor:
             return guided(self.transformer, latents, timestep, told, guidance, frames, together=together)
 
-        start = noise.to(self._execution_device, torch.float32)
+        start = noise.to(self.work_device, torch.float32)
         return denoise(predict, self.scheduler, start, clean=clean, generator=generator, on_step=on_step)
 
     def shown(self, latents: Tensor, output_type: str = "uint8") -> Any:
         """The pictures of latents: `uint8` (batch, frames, height, width, 3) on the CPU, or as in `__call__`."""
-        video = decode(self.vae, latents, self.vae.config.scaling_factor, self._execution_device)
+        video = decode(self.vae, latents, self.vae.config.scaling_factor, self.work_device)
         if output_type == "uint8":
             return video
         if output_type == "pil":

@@ -141,10 +141,10 @@ class SceneSampler:
         clean = pipeline.clean(keyframes, plan.shape, plan.latent_frames)
         calls = 1 if self.together else len(self.guidance.branches(told[0]))
         sharing = KeyValueSharing(pipeline.transformer, self.settings.layers, calls)
-        pipeline.scheduler.set_timesteps(steps, device=pipeline._execution_device)
+        pipeline.scheduler.set_timesteps(steps, device=pipeline.work_device)
         number = {int(time): index for index, time in enumerate(pipeline.scheduler.timesteps)}
         shared = [share * len(number) for share in self.settings.steps]
-        weights = blend_weights(plan).to(pipeline._execution_device)
+        weights = blend_weights(plan).to(pipeline.work_device)
 
         def windowed(latents: Tensor, timestep: Tensor) -> Tensor:
             total = torch.zeros_like(latents)
