@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, git and make; everything else it brings itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo train-demo test test-all lint format bench clean lock
+.PHONY: help demo train-demo test test-all lint format bench spleeter-env clean lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,6 +46,11 @@ format: $(VENV)/.ready  ## put the code into the project's format
 
 bench: $(VENV)/.ready  ## every benchmark; results in benchmarks/results
 	$(RUN)/python -m benchmarks
+
+# Without this project's own settings, which ask for a newer numpy than TensorFlow 2.12 can take.
+spleeter-env: | $(UV)  ## Spleeter's own package in an environment of its own, for demixing.two=spleeter_package
+	$(UV) venv --quiet --allow-existing --python 3.11 .spleeter
+	$(UV) pip install --quiet --no-config --python .spleeter/bin/python 'spleeter==2.4.2' 'numpy<2'
 
 clean:  ## remove what was built (not the environment)
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
