@@ -92,25 +92,34 @@ class Phase:
                     if status is None or (status == "failed" and retry_failed):
                         yield rows[key]
 
-    def statuses(self, page: Sequence[Row]) -> Iterator[tuple[Step, dict[str, Status | None]]]:
-        """Step by step, what is known of the rows (by their keys) that all steps before have kept."""
+    def statuses(self, page: Sequence[Row], *, beyond: bool = False) -> Iterator[tuple[Step, dict[str, Status | None]]]:
+        """Step by step, what is known of the rows (by their keys) that all steps before have kept; with `beyond` also
+        of those that a step before has not answered yet, as if it kept them."""
         going = {row.key: row for row in page}
         decisive = {kind for step in self.steps for kind in step.stage.by_content}
         for step in self.steps:
-            keys = {key: step.key(row) for key, row in going.items()}
+            # Where a record is not there yet that the step goes by, nobody can say what its answer is kept under.
+            sure = {key: row for key, row in going.items() if all(k.name in row.records for k in step.stage.by_content)}
+            keys = {key: step.key(row) for key, row in sure.items()}
             known = self.ledger.statuses(step.stage.name, step.fingerprint, list(keys.values()))
-            yield step, {key: known.get(kept_under) for key, kept_under in keys.items()}
-            going = {key: row for key, row in going.items() if known.get(keys[key]) == "kept"}
+            found = {key: known.get(keys[key]) if key in keys else None for key in going}
+            yield step, found
+            going = {key: row for key, row in going.items() if found[key] == "kept" or (beyond and found[key] is None)}
             if step.stage.adds in decisive:
-                entries = self.ledger.find(step.stage.name, step.fingerprint, [keys[key] for key in going])
-                going = {key: row.with_text(step.stage.adds, entries[keys[key]].body) for key, row in going.items()}
+                kept = [keys[key] for key in going if found[key] == "kept"]
+                entries = self.ledger.find(step.stage.name, step.fingerprint, kept)
+                going = {
+                    key: row.with_text(step.stage.adds, entries[keys[key]].body) if found[key] == "kept" else row
+                    for key, row in going.items()
+                }
 
     def progress(self) -> tuple[Counter[str], Counter[str]]:
-        """By stage: how many items it has answered, and how many of those that got so far it has not."""
+        """By stage: how many items it has answered, and how many it has not of those that no stage before is known to
+        have ended."""
         done: Counter[str] = Counter()
         to_run: Counter[str] = Counter()
         for page in _pages(self.rows()):
-            for step, statuses in self.statuses(page):
+            for step, statuses in self.statuses(page, beyond=True):
                 unknown = sum(status is None for status in statuses.values())
                 done[step.stage.name] += len(statuses) - unknown
                 to_run[step.stage.name] += unknown

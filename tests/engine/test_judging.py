@@ -84,6 +84,7 @@ def states(phase: Phase) -> dict[int, str]:
 def test_a_stricter_threshold_is_judged_without_workers_and_measures_nothing(tmp_path: Path) -> None:
     run(build(tmp_path, limit=10))
     strict = build(tmp_path, limit=10, least=6.5)
+    assert strict.progress()[0] == {"double": COUNT, "sized": 0, "told": 0}
     assert sorted(run(strict, runner=None)) == ["dropped"] * 4 + ["kept"] * 8
     assert states(strict) == {n: "kept" if 2 * n >= 6.5 else "dropped" for n in range(COUNT)}
     assert (asked(tmp_path, "double"), asked(tmp_path, "told")) == (COUNT, COUNT)
@@ -93,7 +94,7 @@ def test_a_stricter_threshold_is_judged_without_workers_and_measures_nothing(tmp
 def test_who_goes_by_content_is_asked_again_only_where_it_changed(tmp_path: Path) -> None:
     run(build(tmp_path, limit=10))
     moved = build(tmp_path, limit=16)
-    assert moved.progress()[1]["told"] == 0, "the judge has not answered: nobody knows yet what it will say"
+    assert moved.progress()[1] == {"double": 0, "sized": COUNT, "told": COUNT}, "nobody knows yet what it will say"
     run(moved)
     changed = sum(10 <= 2 * n < 16 for n in range(COUNT))
     assert changed
