@@ -7,14 +7,14 @@ VENV := .venv
 RUN := $(VENV)/bin
 DEMO := demo
 # Installed by `make`. Not among them: pyannote (heavy), yolo (AGPL).
-EXTRAS := demo dev open paper train web
+EXTRAS := demo dev open paper studio train web
 # Tests run side by side in this many processes.
 JOBS ?= 2
 # The project's own uv where the machine has none.
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.ready  ## sample films, full build, report (a few minutes)
 	$(RUN)/python -m tests.films demo $(DEMO)/films
