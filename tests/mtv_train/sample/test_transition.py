@@ -33,7 +33,7 @@ SOUND = {"speech": Track(tone(2.0).T, RATE)}
 
 def sampled(pipeline: MTVPipeline, texts: dict[float, str], guidance: float = 1.0, **options: Any) -> Tensor:
     settings = TransitionSettings(**{key: value for key, value in options.items() if key != "together"})
-    plan = settings.plan(WINDOW, 41)
+    plan = settings.plan(WINDOW, 33)
     made = SceneSampler(
         pipeline,
         plan,
@@ -42,7 +42,7 @@ def sampled(pipeline: MTVPipeline, texts: dict[float, str], guidance: float = 1.
         torch.Generator().manual_seed(0),
         together=options.get("together", True),
     )
-    return made(Scenes(texts), SOUND, {}, 4, lambda _latents: None)
+    return made(Scenes(texts), SOUND, {}, 2, lambda _latents: None)
 
 
 def test_weights_add_up_to_one_everywhere() -> None:
@@ -94,7 +94,7 @@ def test_equal_windows_are_one(loaded: MTVPipeline) -> None:
 def test_what_is_shared_and_what_is_not(loaded: MTVPipeline) -> None:
     scenes = {0.0: "A street.", 0.8: "A room."}
     shared = sampled(loaded, scenes, layers=(0, 1), steps=(0, 1))
-    assert shared.shape == (41, 32, 32, 3)
+    assert shared.shape == (33, 32, 32, 3)
     assert torch.equal(shared, sampled(loaded, scenes, layers=(0, 1), steps=(0, 1)))
     apart = sampled(loaded, scenes, share=False)
     assert not torch.equal(shared, apart)
