@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from demix.config import ConfigError
 
 
@@ -48,8 +50,8 @@ def main(module: str, title: str, backends: Mapping[str, Backend], result: Path,
     for name in options.names or backends:
         lines.append(_row(name, _in_child(module, name, backends[name])))
         print(lines[-1], flush=True)
-    if options.write:
-        result.write_text("\n".join([*lines, "", *notes, ""]), encoding="utf-8")
+        if options.write:
+            result.write_text("\n".join([*lines, "", *notes, ""]), encoding="utf-8")
     return 0
 
 
@@ -74,11 +76,18 @@ def _in_child(module: str, name: str, backend: Backend) -> dict[str, float] | st
 def _measured(backend: Backend) -> dict[str, float]:
     began = time.perf_counter()
     model = backend.make()
-    loaded, busy = time.perf_counter(), time.process_time()
+    loaded, busy = time.perf_counter(), _processor_seconds()
     seconds = backend.ask(model)
-    took = time.process_time() - busy
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    took = _processor_seconds() - busy
+    children = sum(child.memory_info().rss for child in psutil.Process().children(recursive=True))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 + children / 2**20
     return {"load": loaded - began, "speed": seconds / took, "peak": peak}
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it started and that live."""
+    own = psutil.Process()
+    return float(sum(sum(process.cpu_times()[:2]) for process in (own, *own.children(recursive=True))))
 
 
 def _row(name: str, found: dict[str, float] | str) -> str:

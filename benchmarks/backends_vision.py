@@ -29,7 +29,7 @@ from demix.weights.receipt import RANDOM
 
 RATE = 16_000
 NOTES = (
-    "A face of 6 s for the judges of mouths, 2 s of film for the detectors, 20 s for the shots. `talknet` averages",
+    "A face of 6 s for the judges of mouths, 1 s of film for the detectors, 20 s for the shots. `talknet` averages",
     "chunks of 1 to 6 s as in its own demo, at six times the cost of the chunks of 2 s that `talknet_2s` and the",
     "others use.",
     "",
@@ -86,8 +86,8 @@ def detector(role: str, name: str, put: Callable[[Path], None] | None = None, **
     rate = chosen.faces_per_second if role == "faces" else chosen.persons_per_second
 
     def ask(model: Any) -> float:
-        model.detect(frames(round(2 * rate)))
-        return 2.0
+        model.detect(frames(round(rate)))
+        return 1.0
 
     return Backend(lambda: choose(role, name, chosen).make("cpu", threads=1), ask, put)
 
