@@ -1,6 +1,6 @@
 # Needs Python >= 3.11, git and make; everything else it brings itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo train-demo test test-all lint format bench spleeter-env clean lock
+.PHONY: help demo train-demo ablation-demo test test-all lint format bench spleeter-env clean lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,6 +25,10 @@ demo: $(VENV)/.ready  ## sample films, full build, report (a few minutes)
 train-demo: $(VENV)/.ready  ## a tiny MTV on the demo's dataset, all five stages, on the CPU (a few minutes)
 	@test -f $(DEMO)/dataset/build.json || $(MAKE) demo
 	$(RUN)/python -m mtv_train train tiny --data $(DEMO)/dataset --run $(DEMO)/run --skip-empty-stages
+
+ablation-demo: $(VENV)/.ready  ## the paper's ablations at the smallest size: trained, sampled, scored (minutes)
+	@test -f $(DEMO)/dataset/build.json || $(MAKE) demo
+	$(RUN)/python pipelines/ablation_demo.py --data $(DEMO)/dataset --out $(DEMO)/ablation
 
 test: $(VENV)/.ready  ## what CI runs: lint, types, all tests but the slow ones
 	$(RUN)/ruff check .

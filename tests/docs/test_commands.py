@@ -22,6 +22,15 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
 NOT_RUN = {
     "demix calibrate DATASET --label": "serves until it is stopped; tests/calibrate/test_label_server.py",
     "make demo": "takes minutes; the truth tests of the build run the same films",
+    "make train-demo": "takes minutes; tests/mtv_train/train/test_dataset.py trains the same recipe",
+    "make ablation-demo": "takes minutes; tests/mtv_train/sample/test_ablation_demo.py runs its script",
+    "python -m mtv_train train mtv_5b --data DATASET --run RUN": "tests/mtv_train/train/test_docs.py",
+    "python -m mtv_train sample MODEL --prompt TEXT --speech s.wav --music m.wav -o out.mp4": (
+        "tests/mtv_train/sample/test_docs.py, with a tiny model"
+    ),
+    "python -m mtv_train evaluate --generated VIDEOS --reference DATASET --metrics all --out SCORES": (
+        "tests/mtv_train/evaluate/test_docs.py"
+    ),
     "make test": "would run this test within itself",
     "source .venv/bin/activate": "changes a person's shell; there is nothing to see in a child",
     "sed -i '/^<!-- generated/q' docs/configuration.md && demix config --reference >> docs/configuration.md": (
