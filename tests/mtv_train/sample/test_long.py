@@ -26,7 +26,7 @@ from mtv_train.sample.track import Track
 from tests.mtv_train.sample.making import RATE, sample, tone, write_tone
 
 WINDOW = Shape(25, 32, 32)
-STEPS = 3
+STEPS = 2
 
 
 def ignore(_latents: torch.Tensor) -> None:
