@@ -10,6 +10,7 @@ nothing: the model is tiny and hardly trained, and the metrics look through rand
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -86,13 +87,11 @@ def stages() -> Sequence[str]:
 def mtv_train(*words: object) -> str:
     """What one command prints; its progress goes on to this one's. Raises `CalledProcessError`."""
     command = [sys.executable, "-m", "mtv_train", *map(str, words)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=None, env=environment()).stdout
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment()).stdout
 
 
 def environment() -> dict[str, str]:
     """This one's, with the project to be found."""
-    import os
-
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
