@@ -67,7 +67,7 @@ lock: | $(UV)  ## choose the exact versions of constraints.txt anew
 # constraints.txt is a whole lock, so nothing is resolved: Resemblyzer's and facenet-pytorch's own pins are outdated.
 $(VENV)/.ready: constraints.txt pyproject.toml | $(UV)
 	$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV)
-	$(UV) pip install --quiet --python $(RUN)/python --no-deps --requirement constraints.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(RUN)/python --no-deps --requirement constraints.txt
 	$(UV) pip install --quiet --python $(RUN)/python --no-deps --editable .
 	@touch $@
 
