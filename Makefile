@@ -25,6 +25,7 @@ demo: $(VENV)/.ready  ## sample films, full build, report (a few minutes)
 train-demo: $(VENV)/.ready  ## a tiny MTV on the demo's dataset, all five stages, on the CPU (a few minutes)
 	@test -f $(DEMO)/dataset/build.json || $(MAKE) demo
 	$(RUN)/python -m mtv_train train tiny --data $(DEMO)/dataset --run $(DEMO)/run --skip-empty-stages
+	$(RUN)/python -m mtv_train inspect $(DEMO)/run
 
 ablation-demo: $(VENV)/.ready  ## the paper's ablations at the smallest size: trained, sampled, scored (minutes)
 	@test -f $(DEMO)/dataset/build.json || $(MAKE) demo

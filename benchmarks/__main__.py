@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "plan_shards": ("benchmarks/plan_shards.py",),
     "mtv_block": ("-m", "benchmarks.mtv_block", "--write"),
     "loader": ("-m", "benchmarks.loader", "--write"),
+    "sampling": ("-m", "benchmarks.sampling", "--write"),
     "metrics": ("-m", "benchmarks.metrics", "--write"),
 }
 """name -> arguments of python."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import gradio as gr  # type: ignore[import-not-found]
+import gradio as gr
 import numpy as np
 from torch import Tensor
 
