@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,10 +14,9 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-# A store of compiled code for each test process: two that write librosa's at the same moment crash numba.
-os.environ.setdefault(
-    "NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/numba-{os.getuid()}-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-)
+# A store of compiled code for each test process: two that write librosa's at the same moment leave one that crashes.
+os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="numba-")
+atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
