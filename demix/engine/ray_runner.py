@@ -30,6 +30,8 @@ from demix.store import Store
 _WINDOW = 1000
 """Rows a processor that are handed to Ray Data at once: hours of work, next to which starting pools again is little."""
 
+_RETRY_ADVICE = "\nFailed to apply UDF transform"
+"""How what Ray appends to the words of a worker's error begins: advice about settings that users do not have."""
 _STARTS = 3
 """Attempts to start Ray on this machine."""
 
@@ -112,7 +114,8 @@ class RayRunner:
                 yield from from_columns(batch.to_pydict())
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, ConfigError):
-                raise error.cause from None  # a sentence for a person, without the actor's traceback
+                # A sentence for a person, without the actor's traceback.
+                raise ConfigError(str(error.cause).partition(_RETRY_ADVICE)[0]) from None
             raise
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
