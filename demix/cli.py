@@ -56,6 +56,17 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action=_Version, help="print the version")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    _phases(commands)
+    _of_datasets(commands)
+    _of_items(commands)
+    _before_work(commands)
+    _weights(commands)
+    _corpora(commands)
+    return top
+
+
+def _phases(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """All phases in order, and each alone."""
     build = _command(commands, "build", "work:build", "films in, dataset and report out: all phases in order")
     sources(build)
     output(build)
@@ -81,6 +92,9 @@ def parser() -> argparse.ArgumentParser:
         if name == "pack":
             command.add_argument("--keep-work", action="store_true", help="keep clip media in the work store")
 
+
+def _of_datasets(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What is asked of a finished dataset."""
     report = _command(commands, "report", "inspect:report", "write the statistics page of a dataset")
     report.add_argument("dataset", type=Path, help="the dataset's folder")
     report.add_argument("--work", help="work store (default: DATASET/.work)")
@@ -93,12 +107,9 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("dataset", type=Path, help="the dataset's folder")
     verify.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
 
-    plan = _command(commands, "plan", "inspect:plan", "stages, models, resources; what is done and what would run")
-    sources(plan, required=False)
-    output(plan, required=False)
-    settings(plan)
-    costs(plan)
 
+def _of_items(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What is asked of one clip or source."""
     show = _command(commands, "show", "inspect:show", "print everything known of one clip or source")
     show.add_argument("clip", help="id of a clip, a source or a candidate")
     output(show)
@@ -111,19 +122,24 @@ def parser() -> argparse.ArgumentParser:
     output(replay)
     settings(replay, saved=True)
 
+
+def _before_work(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """What would be done, with what, and whether it can be."""
+    plan = _command(commands, "plan", "inspect:plan", "stages, models, resources; what is done and what would run")
+    sources(plan, required=False)
+    output(plan, required=False)
+    settings(plan)
+    costs(plan)
+
     doctor = _command(commands, "doctor", "doctor:doctor", "check ffmpeg, codecs, models, disk and Ray before any work")
     doctor.add_argument("--output", type=Path, help="also check that this folder can be written and has room")
     settings(doctor)
-
-    _weights(commands)
-    _corpora(commands)
 
     config = _command(
         commands, "config", "inspect:config", "print the settings of a profile, resolved, or all of them explained"
     )
     config.add_argument("--reference", action="store_true", help="print every setting with its default and meaning")
     settings(config)
-    return top
 
 
 def _calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

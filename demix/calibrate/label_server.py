@@ -17,14 +17,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from demix import records
 from demix.calibrate.labels import LABELS, Label, read_labels, write_labels
 from demix.config import ConfigError
 from demix.dataset.sample import file_name
-from demix.report import page as report
+from demix.report import html
 from demix.report.clip_files import ClipFiles
 from demix.report.manifests import Judged, Manifests
 from demix.report.scores import scores_of, title
@@ -105,18 +104,12 @@ class Desk:
 
 def render(desk: Desk, secret: str) -> str:
     """The page as text. Names and captions of strangers travel as JSON and are set as text, never as markup."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
-    )
-    style = (TEMPLATES / "label.css").read_text(encoding="utf-8")
-    script = (TEMPLATES / "label.js").read_text(encoding="utf-8")
-    policy = (
-        f"default-src 'none'; style-src '{report.digest(style)}'; script-src '{report.digest(script)}'; "
-        "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
-    )
-    data = report.embedded({"secret": secret, "file": desk.path.name, "clips": desk.cards()})
-    return environment.get_template("label.html").render(
-        policy=policy, style=Markup(style), script=Markup(script), data=data
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("label.css", "label.js"))
+    return html.template(TEMPLATES / "label.html").render(
+        policy=html.policy(style, script, "media-src 'self'; connect-src 'self'"),
+        style=Markup(style),
+        script=Markup(script),
+        data=html.embedded({"secret": secret, "file": desk.path.name, "clips": desk.cards()}),
     )
 
 

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
 from demix.calibrate.columns import Column, Columns
 from demix.records import SUBSETS, Subset
-from demix.report import page as report
-from demix.report import plots, words
+from demix.report import html, plots, words
 from demix.report.manifests import Manifests
 from demix.report.statistics import Score, measure
 from demix.store import atomic
@@ -54,24 +52,15 @@ def write_page(manifests: Manifests, columns: Columns) -> Path:
 
 def render(name: str, scores: Sequence[Score], tables: Sequence[Table]) -> str:
     """The page as text; it runs nothing, and its policy forbids whatever strangers' names might want to."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     filters = (words.words, words.visible, words.nickname, words.count, words.number)
-    environment.filters.update({function.__name__: function for function in filters})
-    style = (report.TEMPLATES / "style.css").read_text(encoding="utf-8")
-    return environment.get_template("thresholds.html").render(
+    return html.template(TEMPLATES / "thresholds.html", filters).render(
         name=name,
         scores=scores,
         tables=tables,
         plots=plots,
         SUBSETS=SUBSETS,
-        policy=f"default-src 'none'; style-src '{report.digest(style)}'; base-uri 'none'; form-action 'none'",
-        style=Markup(style),
+        policy=html.policy(html.STYLE),
+        style=Markup(html.STYLE),
     )
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from demix.records import SUBSETS
-from demix.report import paper, plots, words
+from demix.report import html, paper, plots, words
 from demix.report.clip_files import ClipFiles
 from demix.report.count import TRAITS
 from demix.report.gallery import Gallery, make_gallery
@@ -66,13 +64,6 @@ def write_page(folder: Path, statistics: Statistics, gallery: Gallery) -> Path:
 def render(statistics: Statistics, gallery: Gallery) -> str:
     """The page as text. Whatever strangers named is escaped by Jinja, and could not run: the page's policy allows its
     one script and its one style by their hashes, media inside the page, and nothing else."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     filters = (
         words.words,
         words.visible,
@@ -83,14 +74,10 @@ def render(statistics: Statistics, gallery: Gallery) -> str:
         words.clock,
         words.percent,
         words.number,
+        data_uri,
     )
-    environment.filters.update({function.__name__: function for function in filters}, data_uri=data_uri)
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "page.js"))
-    policy = (
-        f"default-src 'none'; style-src '{digest(style)}'; script-src '{digest(script)}'; "
-        "img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
-    )
-    return environment.get_template("page.html").render(
+    script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
+    return html.template(TEMPLATES / "page.html", filters).render(
         statistics=statistics,
         gallery=gallery,
         plots=plots,
@@ -98,26 +85,15 @@ def render(statistics: Statistics, gallery: Gallery) -> str:
         SUBSETS=SUBSETS,
         TRAITS=TRAITS,
         SHOWN_SOURCES=SHOWN_SOURCES,
-        policy=policy,
-        style=Markup(style),
+        policy=html.policy(html.STYLE, script, "img-src data:; media-src data:"),
+        style=Markup(html.STYLE),
         script=Markup(script),
-        thresholds=embedded(_thresholds(statistics)),
+        thresholds=html.embedded(_thresholds(statistics)),
     )
-
-
-def embedded(value: object) -> Markup:
-    """`value` as JSON that may stand inside a <script> element: without <, >, & and line separators of JavaScript."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
 def data_uri(data: bytes, kind: str) -> Markup:
     return Markup("data:{};base64,{}").format(kind, base64.b64encode(data).decode())
-
-
-def digest(text: str) -> str:
-    """An inline style or script as a policy names it."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _thresholds(statistics: Statistics) -> dict[str, object]:

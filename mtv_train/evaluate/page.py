@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
 from pathlib import Path
 
-import jinja2
 from markupsafe import Markup
 
+from demix.report import html
 from demix.store import atomic
 from mtv_train.evaluate import paper, table
 from mtv_train.evaluate.result import ColumnResult, Evaluation, SetResult
@@ -33,25 +30,15 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
 
 def render(evaluation: Evaluation) -> str:
     """The page as text. It holds no script, and its policy allows nothing but its own style, by its hash."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style = files("demix.report").joinpath("templates/style.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    return environment.get_template("evaluation.html").render(
+    return html.template(TEMPLATES / "evaluation.html").render(
         evaluation=evaluation,
         columns=table.shown_columns(evaluation),
         paper=paper,
         number=table.number,
         arrows=table.ARROWS,
         dots=dots,
-        policy=policy,
-        style=Markup(style),
+        policy=html.policy(html.STYLE),
+        style=Markup(html.STYLE),
     )
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from demix.dataset import layout
 from demix.dataset.schema import write_rows
 from demix.report import merge_reports, write_report
-from demix.report.page import embedded
+from demix.report.html import embedded
 from demix.report.statistics import Statistics
 from tests.report.fake import Fake, timings
 
