@@ -24,19 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the pipeline's folder."""
-    import os
-    import tempfile
-
-    from demix.config import ConfigError
     from mtv_train.sample.device import PRECISIONS
-    from mtv_train.sample.model_folder import assemble
+    from mtv_train.sample.model_folder import assemble, check_new, save_whole
 
-    if args.out.exists():
-        raise ConfigError(f"{args.out}: exists already; name a new folder")
+    check_new(args.out)
     pipeline = assemble(args.transformer, args.backbone, args.audio_encoder, PRECISIONS[args.precision])
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=f".{args.out.name}.") as folder:
-        pipeline.save_pretrained(Path(folder) / "whole")
-        os.replace(Path(folder) / "whole", args.out)
+    save_whole(pipeline, args.out)
     print(f"{args.out}: a whole pipeline")
     return 0

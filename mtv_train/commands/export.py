@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from demix.config import ConfigError
+from mtv_train.train.export import RECIPE
 from mtv_train.train.export import export as write
 
 
@@ -15,13 +15,15 @@ def export(args: argparse.Namespace) -> int:
     if not args.whole:
         step, averaged = write(args.run, args.out, args.step, raw=args.raw)
     else:
-        from mtv_train.sample.model_folder import write_whole
+        from mtv_train.sample.model_folder import check_new, load_pipeline, save_whole
 
-        if args.out.exists():
-            raise ConfigError(f"{args.out}: exists already; name a new folder")
+        check_new(args.out)
         args.out.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the result: gigabytes, for which /tmp may be too small.
         with tempfile.TemporaryDirectory(dir=args.out.parent, prefix=f".{args.out.name}.") as folder:
-            step, averaged = write(args.run, Path(folder) / "export", args.step, raw=args.raw)
-            write_whole(Path(folder) / "export", args.out)
+            exported = Path(folder) / "export"
+            step, averaged = write(args.run, exported, args.step, raw=args.raw)
+            # What the export knows of its training comes along.
+            save_whole(load_pipeline(exported), args.out, exported / RECIPE)
     print(f"{args.out}: the transformer of step {step}{', its moving average' if averaged else ''}")
     return 0

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import diffusers
@@ -61,13 +62,21 @@ def _from_export(folder: Path, dtype: torch.dtype) -> MTVPipeline:
     )
 
 
-def write_whole(exported: Path, out: Path) -> None:
-    """`out`, a new folder: an export with its encoders, which diffusers loads by itself; what the export knows of its
-    training comes along. It appears whole or not at all."""
-    aside = exported.with_name("whole")
-    load_pipeline(exported).save_pretrained(aside)
-    shutil.copy(exported / RECIPE, aside / RECIPE)
-    os.replace(aside, out)
+def check_new(out: Path) -> None:
+    """Raises `ConfigError` if `out` exists; to be asked before models are loaded for it."""
+    if out.exists():
+        raise ConfigError(f"{out}: exists already; name a new folder")
+
+
+def save_whole(pipeline: MTVPipeline, out: Path, *also: Path) -> None:
+    """`out`, a new folder that diffusers loads by itself, with copies of the files `also`; whole or not at all."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        aside = Path(folder) / "whole"
+        pipeline.save_pretrained(aside)
+        for file in also:
+            shutil.copy(file, aside)
+        os.replace(aside, out)
 
 
 def assemble(transformer: Path, backbone: Path, audio_encoder: Path, dtype: torch.dtype = torch.float32) -> MTVPipeline:

@@ -10,14 +10,14 @@ import torch
 from diffusers import DiffusionPipeline
 
 from mtv_train import cli
-from mtv_train.sample.model_folder import fingerprint, load_pipeline, write_whole
+from mtv_train.sample.model_folder import fingerprint, load_pipeline, save_whole
 from mtv_train.train.export import RECIPE
 
 
 def test_an_export_becomes_whole(model: Path, tmp_path: Path) -> None:
-    shutil.copytree(model, tmp_path / "place" / "export")
-    write_whole(tmp_path / "place" / "export", tmp_path / "out")
-    whole, export = DiffusionPipeline.from_pretrained(tmp_path / "out"), load_pipeline(model)
+    export = load_pipeline(model)
+    save_whole(export, tmp_path / "out", model / RECIPE)
+    whole = DiffusionPipeline.from_pretrained(tmp_path / "out")
     for part in ("transformer", "vae", "text_encoder", "audio_encoder"):
         ours, theirs = getattr(whole, part).state_dict(), getattr(export, part).state_dict()
         assert ours.keys() == theirs.keys()
