@@ -1,8 +1,8 @@
 """What film costs: recorded figures of stages and models, and what they add up to on a cluster.
 
 The figures are those of benchmarks/results (arithmetic of networks counted, processor time measured), for the default
-settings. Nobody has run the learned models on film in bulk here: how much of the counted
-arithmetic a GPU does in a second is an assumption, and printed as one.
+settings. The learned models were never run on film in bulk: how much of the counted arithmetic a GPU does in a second
+is an assumption, and printed as one.
 """
 
 from __future__ import annotations
