@@ -39,7 +39,7 @@ def _writable(folder: Path) -> None:
 def check_nodes(runner: Runner, places: Mapping[str, Store]) -> None:
     """Leaves a token in each place (option that names it -> store) and asks every node for it. Raises `ConfigError` if
     one does not find it."""
-    key = f"preflight-{uuid.uuid4().hex}"
+    key = f".{uuid.uuid4().hex}.tmp"  # named as an unfinished write: what a killed run leaves is swept up
     for store in places.values():
         with store.write(key) as path:
             path.write_text("here")

@@ -16,7 +16,7 @@ from demix.config import ConfigError
 from demix.engine.sequential import SequentialRunner
 from demix.preflight import check_nodes, check_places
 from demix.recipe import BuildSettings
-from demix.store import Store
+from demix.store import Store, sweep
 
 
 class Cluster(SequentialRunner):
@@ -53,6 +53,18 @@ def test_a_node_that_does_not_see_a_place_is_named_with_what_to_do(tmp_path: Pat
 def test_nodes_that_see_everything_are_fine(tmp_path: Path) -> None:
     check_nodes(Cluster(None), {"--output": Store(tmp_path / "dataset"), "--work": Store(tmp_path / "work")})
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_the_token_of_a_run_that_is_killed_meanwhile_is_swept_up(tmp_path: Path) -> None:
+    class Killed(SequentialRunner):
+        def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
+            shutil.copytree(tmp_path / "dataset", tmp_path / "left")
+            return []
+
+    check_nodes(Killed(), {"--output": Store(tmp_path / "dataset")})
+    assert len([*(tmp_path / "left").iterdir()]) == 1
+    sweep(tmp_path / "left")
+    assert not [*(tmp_path / "left").iterdir()]
 
 
 def test_a_build_asks_its_nodes_before_it_gives_them_work(tmp_path: Path) -> None:

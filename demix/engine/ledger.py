@@ -2,8 +2,9 @@
 
 One row per (item, stage, fingerprint). Workers append small immutable parts (`ledger/parts/*.parquet`, written aside,
 synced, renamed); at the start and the end of a phase the driver merges them into one file per stage and fingerprint,
-sorted by item, so that a batch of items is found by reading a few row groups. A crash between any two steps leaves rows
-twice at worst, and reading takes the better of two equal keys, so nothing is lost or doubled.
+sorted by item, so that a batch of items is found by reading a few row groups. It holds a few thousand answers at a time
+meanwhile, however long the run was. A crash between any two steps leaves rows twice at worst, and reading takes the
+better of two equal keys, so nothing is lost or doubled.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from demix.engine.buckets import Buckets
 from demix.records import Record
 from demix.stage import Dropped, Failed, Kept, Outcome
 from demix.store import Store
@@ -92,11 +95,14 @@ class Ledger:
         parts = self.store.keys(_PARTS)
         if not parts:
             return
-        fresh = pa.concat_tables([pq.read_table(self.store.local(key), schema=SCHEMA) for key in parts])
-        keys = fresh.select(["stage", "fingerprint"]).group_by(["stage", "fingerprint"]).aggregate([])
-        for key in keys.to_pylist():
-            mine = (pc.field("stage") == key["stage"]) & (pc.field("fingerprint") == key["fingerprint"])
-            self._merge(self._file(key["stage"], key["fingerprint"]), fresh.filter(mine))
+        rows = sum(pq.read_metadata(self.store.local(key)).num_rows for key in parts)
+        names: set[str] = set()
+        with Buckets(SCHEMA, rows) as fresh:
+            for part in parts:
+                table = pq.ParquetFile(self.store.local(part)).read()
+                names |= set(pc.unique(_names(table)).to_pylist())
+                fresh.add(table)
+            self._merge(fresh, sorted(names))
         for part in parts:
             self.store.remove(part)
 
@@ -125,18 +131,22 @@ class Ledger:
         seconds = pq.read_table(self.store.local(key), columns=["seconds"])["seconds"]
         return len(seconds), float(pc.sum(seconds).as_py() or 0.0)
 
-    def _merge(self, key: str, fresh: pa.Table) -> None:
-        """Bucket by bucket (first hex digit of the id), so that memory stays a sixteenth of a stage's answers."""
-        with self.store.write(key) as path, pq.ParquetWriter(path, SCHEMA) as writer:
-            old = pq.ParquetFile(self.store.local(key)) if self.store.exists(key) else None
-            for digit in "0123456789abcdef":
-                tables = [fresh.filter(pc.starts_with(fresh["id"], digit))]
-                if old is not None:
-                    mine = (pc.field("id") >= digit) & (pc.field("id") < chr(ord(digit) + 1))
-                    tables.append(pq.read_table(self.store.local(key), filters=mine, schema=SCHEMA))
-                table = _deduplicate(pa.concat_tables(tables))
-                if len(table):
-                    writer.write_table(table, row_group_size=_ROW_GROUP)
+    def _merge(self, fresh: Buckets, names: Sequence[str]) -> None:
+        """Writes the merged files of these names anew, with what is fresh."""
+        keys = {name: f"ledger/{name}.parquet" for name in names}
+        with ExitStack() as stack:
+            old = {name: self.store.local(key) for name, key in keys.items() if self.store.exists(key)}
+            paths = {name: stack.enter_context(self.store.write(key)) for name, key in keys.items()}
+            writers = {name: stack.enter_context(pq.ParquetWriter(path, SCHEMA)) for name, path in paths.items()}
+            for prefix, table in fresh.read():
+                known = _names(table)
+                mine = (pc.field("id") >= prefix) & (pc.field("id") < prefix + "g")  # "g" follows all hex digits
+                for name, writer in writers.items():
+                    tables = [table.filter(pc.equal(known, name))]
+                    tables += [pq.read_table(old[name], filters=mine, schema=SCHEMA)] if name in old else []
+                    merged = _deduplicate(pa.concat_tables(tables))
+                    if len(merged):
+                        writer.write_table(merged, row_group_size=_ROW_GROUP)
 
     def _read(
         self, key: str, ids: Sequence[str], condition: pc.Expression | None, columns: list[str] | None = None
@@ -152,6 +162,11 @@ class Ledger:
         return f"ledger/{stage}-{fingerprint}.parquet"
 
 
+def _names(table: pa.Table) -> pa.Array:
+    """Of every row, the name that its merged file goes by."""
+    return pc.binary_join_element_wise(table["stage"], table["fingerprint"], "-")
+
+
 def _better(new: Entry, old: Entry) -> bool:
     """An answer beats a failure, then more attempts count; the text decides ties, so that order never does."""
     return _rank(new) > _rank(old)
@@ -162,6 +177,9 @@ def _rank(entry: Entry) -> tuple[bool, int, str, str]:
 
 
 def _deduplicate(table: pa.Table) -> pa.Table:
+    """Sorted by id, the better of equal ones."""
+    if pc.count_distinct(table["id"]).as_py() == len(table):
+        return table.take(pc.sort_indices(table["id"]))
     best: dict[str, Entry] = {}
     rows: Iterable[dict] = table.to_pylist()
     for row in rows:
