@@ -13,16 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _HEX = "0123456789abcdef"
-_ROWS = 32768
-"""Rows of a bucket, about; and rows that are gathered before they are sorted out."""
+_BUCKET = 4 << 20
+"""Bytes of a bucket, about."""
+_GATHERED_BYTES, _GATHERED_TABLES = 4 << 20, 64
+"""What is gathered before it is sorted out; a table read from a file takes more memory than it says."""
 
 
 class Buckets:
-    """Add tables, then read them bucket by bucket. `rows` is how many there will be, about; ids begin in hex digits."""
+    """Add tables, then read them bucket by bucket. `size` is their bytes in all, about; ids begin in hex digits."""
 
-    def __init__(self, schema: pa.Schema, rows: int):
+    def __init__(self, schema: pa.Schema, size: int):
         self.schema = schema
-        self._digits = next(digits for digits in range(8) if rows <= _ROWS * 16**digits)
+        self._digits = next(digits for digits in range(16) if size <= _BUCKET * 16**digits)
         self._gathered: list[pa.Table] = []
         self._writers: dict[str, pa.ipc.RecordBatchStreamWriter] = {}
 
@@ -38,7 +40,7 @@ class Buckets:
 
     def add(self, table: pa.Table) -> None:
         self._gathered.append(table)
-        if sum(map(len, self._gathered)) >= _ROWS:
+        if len(self._gathered) >= _GATHERED_TABLES or sum(one.nbytes for one in self._gathered) >= _GATHERED_BYTES:
             self._sort_out()
 
     def read(self) -> Iterator[tuple[str, pa.Table]]:

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
@@ -95,9 +96,9 @@ class Ledger:
         parts = self.store.keys(_PARTS)
         if not parts:
             return
-        rows = sum(pq.read_metadata(self.store.local(key)).num_rows for key in parts)
+        size = sum(_bytes(self.store.local(key)) for key in parts)
         names: set[str] = set()
-        with Buckets(SCHEMA, rows) as fresh:
+        with Buckets(SCHEMA, size) as fresh:
             for part in parts:
                 table = pq.ParquetFile(self.store.local(part)).read()
                 names |= set(pc.unique(_names(table)).to_pylist())
@@ -160,6 +161,12 @@ class Ledger:
 
     def _file(self, stage: str, fingerprint: str) -> str:
         return f"ledger/{stage}-{fingerprint}.parquet"
+
+
+def _bytes(path: Path) -> int:
+    """How much the rows of a Parquet file are in memory, about."""
+    told = pq.read_metadata(path)
+    return sum(told.row_group(number).total_byte_size for number in range(told.num_row_groups))
 
 
 def _names(table: pa.Table) -> pa.Array:

@@ -23,7 +23,7 @@ ids = st.text("0123456789abcdef", min_size=8, max_size=8)
 def test_every_row_comes_back_once_in_the_bucket_of_its_id(tables: list[list[str]], size: int) -> None:
     rows = [(name, number) for number, name in enumerate(name for names in tables for name in names)]
     numbered = iter(rows)
-    with patch.object(buckets, "_ROWS", size), Buckets(SCHEMA, len(rows)) as made:
+    with patch.object(buckets, "_BUCKET", size), Buckets(SCHEMA, len(rows)) as made:
         for names in tables:
             mine = [next(numbered) for _ in names]
             made.add(pa.table({"id": [one for one, _ in mine], "number": [one for _, one in mine]}, schema=SCHEMA))
@@ -37,8 +37,8 @@ def test_a_ledger_of_many_buckets_answers_as_one_of_a_single_one(tmp_path) -> No
     entries = [Entry.of(f"{n * 40503 % 65536:04x}", "s", "f", Kept(), 1, 0.1) for n in range(400)]
     names = [entry.id for entry in entries]
     found = []
-    for place, size in (("one", 32768), ("many", 3)):
-        with patch.object(buckets, "_ROWS", size):
+    for place, size in (("one", 1 << 24), ("many", 500)):
+        with patch.object(buckets, "_BUCKET", size):
             ledger = Ledger(Store(tmp_path / place))
             for start in range(0, 400, 40):
                 ledger.append(entries[start : start + 40])
