@@ -23,9 +23,8 @@ class ScanSettings(Settings):
     """Pixels of the longer side of the small picture; smaller pictures stay as they are. `scenedetect` takes 256;
     benchmarks/results/index.md shows that 128 finds the same cuts for less."""
     path: Literal["exact", "fast"] = "exact"
-    """`exact`: every frame is decoded, H.264 without smoothing block edges where no cut can depend on that (see
-    `demix.media.rough`). `fast`: of H.264, HEVC and MPEG-4 in mp4 and mkv, most frames that no other refers to are
-    blended from their neighbours (see `demix.media.skip`; benchmarks/results/index.md has both)."""
+    """`exact`: every frame is decoded. `fast`: of H.264, HEVC and MPEG-4 in mp4 and mkv, most frames that no other
+    refers to are blended from their neighbours (see `demix.media.skip`; benchmarks/results/index.md has both)."""
 
 
 def scan(

@@ -8,18 +8,21 @@ other missing pictures are blended from their neighbours, so that the reader get
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import av
 import cv2
 import numpy as np
+from av.video.frame import VideoFrame
 
-from demix.media.packets import SMOOTH, Small, decoded, packets_of, second_decoder
-
-SKIPPABLE = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")
+CODECS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")
 """Codecs whose decoders can pass over single pictures."""
+
+CONTAINERS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
+"""Containers in which every packet is one picture and has its time."""
 
 _NEAR = 4
 """Frames before and after a key frame that are always decoded: the detector compares a cut with its neighbours."""
@@ -34,6 +37,8 @@ _BESIDE = 2
 _MARGIN = 3
 """Frames beside a suspicious gap that are decoded too: the detector compares with them."""
 
+Small = Callable[[VideoFrame], np.ndarray]
+
 
 @dataclass
 class _Group:
@@ -47,10 +52,10 @@ class _Group:
 def skipping(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, np.ndarray]]:
     """(pts, small picture) of every frame in display order, some of them blended.
 
-    Only for `SKIPPABLE` in `CONTAINERS`, with one decoding thread: each packet must be decoded under its own rule."""
+    Only for `CODECS` in `CONTAINERS`, with one decoding thread: each packet must be decoded under its own rule."""
     reader = _Reader(stream, small)
     group = _Group()
-    for packet in packets_of(container, stream):
+    for packet in _packets(container, stream):
         if group.packets and (packet.is_keyframe or len(group.packets) >= _LONGEST):
             yield from reader.take(group)
             group = _Group()
@@ -58,6 +63,16 @@ def skipping(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, n
     if group.packets:
         yield from reader.take(group)
     yield from reader.end()
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Packets that hold a picture; a broken container ends the film."""
+    try:
+        for packet in container.demux(stream):
+            if packet.size > 0 and packet.pts is not None:
+                yield packet
+    except av.FFmpegError as error:
+        print(f"the container breaks off: {error}")  # the sandbox keeps it with libav's own words
 
 
 class _Reader:
@@ -80,24 +95,33 @@ class _Reader:
         whole = set(times[:_NEAR] + times[-_NEAR:]) if group.packets[0].is_keyframe else set(times)
         whole |= {pts for pts in times if pts < group.packets[0].pts}
         for packet in group.packets:
+            # What an edit list leaves out is not shown, but others may refer to it.
             skip = packet.pts not in whole and not packet.is_discard
             self._scout.skip_frame = "NONREF" if skip else "DEFAULT"
             if skip:
                 group.skipped.add(packet.pts)
-            self._keep(decoded(self._scout, packet))
+            self._keep(self._decode(self._scout, packet))
         self._waiting.append(group)
         while self._waiting and self._shown >= self._waiting[0].last:
             yield from self._finish(self._waiting.pop(0))
 
     def end(self) -> Iterator[tuple[int, np.ndarray]]:
-        self._keep(decoded(self._scout, None))
+        self._keep(self._decode(self._scout, None))
         for group in self._waiting:
             yield from self._finish(group)
 
-    def _keep(self, frames: list[Any]) -> None:
+    def _keep(self, frames: list[VideoFrame]) -> None:
         for frame in frames:
-            self._known[frame.pts] = self._small(frame)
-            self._shown = max(self._shown, frame.pts)
+            if frame.pts is not None:
+                self._known[frame.pts] = self._small(frame)
+                self._shown = max(self._shown, frame.pts)
+
+    @staticmethod
+    def _decode(context: Any, packet: Any) -> list[VideoFrame]:
+        try:
+            return list(context.decode(packet))
+        except av.FFmpegError:
+            return []  # libav has told stderr
 
     def _finish(self, group: _Group) -> Iterator[tuple[int, np.ndarray]]:
         missing = {pts for pts in group.skipped if pts not in self._known}
@@ -125,20 +149,23 @@ class _Reader:
     def _go_back(self, group: _Group, wanted: set[int]) -> None:
         """Decodes the group again as far as the wanted frames need it."""
         if self._second is None:
-            self._second = second_decoder(self._stream, SMOOTH)
+            self._second = av.CodecContext.create(self._stream.codec_context.codec.name, "r")
+            self._second.extradata = self._stream.codec_context.extradata
+            self._second.options = dict(self._stream.codec_context.options)
+            self._second.thread_type, self._second.thread_count = "NONE", 1
         left = set(wanted)
         for packet in group.packets:
             if packet.pts < group.packets[0].pts:
                 continue  # it leans on the group before, and was decoded with it
             self._second.skip_frame = "DEFAULT" if packet.pts in wanted else "NONREF"
-            self._keep_only(wanted, decoded(self._second, packet))
+            self._keep_only(wanted, self._decode(self._second, packet))
             left.discard(packet.pts)
             if not left:
                 break
-        self._keep_only(wanted, decoded(self._second, None))
+        self._keep_only(wanted, self._decode(self._second, None))
         self._second.flush_buffers()
 
-    def _keep_only(self, wanted: set[int], frames: list[Any]) -> None:
+    def _keep_only(self, wanted: set[int], frames: list[VideoFrame]) -> None:
         for frame in frames:
             if frame.pts in wanted:
                 self._known[frame.pts] = self._small(frame)

@@ -14,15 +14,14 @@ import av
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange
 
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
-from demix.media.packets import CONTAINERS, SMOOTH, Small
-from demix.media.rough import DRIFTING, ROUGH, rough
 from demix.media.scan import small_record
-from demix.media.skip import SKIPPABLE, skipping
+from demix.media.skip import CODECS, CONTAINERS, Small, skipping
 
 _BATCH = 16
 """Frames a record: fewer system calls, a few hundred kilobytes."""
@@ -36,8 +35,15 @@ def read(
     batch = np.empty(_BATCH, small_record(*shape))
     filled, last = 0, -(1 << 62)
     with open_container(path, MediaLimits(**limits)) as container:
+        stream = container.streams[index]
+        # Pictures that nothing refers to need no smoothing of block edges: no error can spread from them.
+        stream.codec_context.options = {"skip_loop_filter": "noref"}
+        fast = fast and stream.codec_context.codec.canonical_name in CODECS and container.format.name in CONTAINERS
+        stream.codec_context.thread_count = 1 if fast else threads
+        stream.codec_context.thread_type = "NONE" if fast or threads == 1 else "AUTO"
         small = partial(small_picture, height=shape[0], width=shape[1])
-        for pts, picture in _frames(container, container.streams[index], small, threads, fast):
+        frames = skipping(container, stream, small) if fast else _every(container, stream, small)
+        for pts, picture in frames:
             if pts <= last:
                 continue  # a stamp twice: only one of the two frames can be shown
             last = pts
@@ -48,19 +54,6 @@ def read(
                 filled = 0
     if filled:
         yield batch[:filled]
-
-
-def _frames(container: Any, stream: Any, small: Small, threads: int, fast: bool) -> Iterator[tuple[int, np.ndarray]]:
-    """The cheapest way through a film that its codec and container allow."""
-    decoder = stream.codec_context
-    codec = decoder.codec.canonical_name if container.format.name in CONTAINERS else ""
-    skip = fast and codec in SKIPPABLE
-    decoder.options = dict(ROUGH if codec in DRIFTING and not skip else SMOOTH)
-    decoder.thread_count = 1 if skip else threads
-    decoder.thread_type = "NONE" if decoder.thread_count == 1 else "AUTO"
-    if skip:
-        return skipping(container, stream, small)
-    return (rough if codec in DRIFTING else _every)(container, stream, small)
 
 
 def _every(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, np.ndarray]]:
@@ -100,7 +93,7 @@ def small_picture(frame: VideoFrame, width: int, height: int) -> np.ndarray:
     bits = _planar_bits(frame)
     if bits is None:  # packed, paletted, RGB, grey: rare enough for the long way
         return frame.reformat(width, height, "bgr24", interpolation="FAST_BILINEAR").to_ndarray()
-    planes = frame.planes
+    planes = frame.planes  # once: each look makes them anew
     luma = _shrunk(planes[0], bits, width, height)
     blue, red = (_shrunk(plane, bits, width // 2, height // 2) for plane in planes[1:])
     if frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG:
@@ -117,7 +110,7 @@ def _planar_bits(frame: VideoFrame) -> int | None:
     return int(frame.format.components[0].bits)
 
 
-def _shrunk(plane: Any, bits: int, width: int, height: int) -> np.ndarray:
+def _shrunk(plane: VideoPlane, bits: int, width: int, height: int) -> np.ndarray:
     """One plane as uint8 (height, width)."""
     samples = np.frombuffer(memoryview(plane), dtype=np.uint8 if bits == 8 else np.uint16)
     rows = samples.reshape(plane.height, -1)[:, : plane.width]
