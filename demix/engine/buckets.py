@@ -14,7 +14,9 @@ import pyarrow.compute as pc
 
 _HEX = "0123456789abcdef"
 _BUCKET = 4 << 20
-"""Bytes of a bucket, about."""
+"""Bytes of a bucket, about; more where that would take more than"""
+_MOST_DIGITS = 2
+"""digits of the id, and so more than 256 open files."""
 _GATHERED_BYTES, _GATHERED_TABLES = 4 << 20, 64
 """What is gathered before it is sorted out; a table read from a file takes more memory than it says."""
 
@@ -24,7 +26,7 @@ class Buckets:
 
     def __init__(self, schema: pa.Schema, size: int):
         self.schema = schema
-        self._digits = next(digits for digits in range(16) if size <= _BUCKET * 16**digits)
+        self._digits = next((digits for digits in range(_MOST_DIGITS) if size <= _BUCKET * 16**digits), _MOST_DIGITS)
         self._gathered: list[pa.Table] = []
         self._writers: dict[str, pa.ipc.RecordBatchStreamWriter] = {}
 

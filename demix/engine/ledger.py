@@ -96,7 +96,8 @@ class Ledger:
         parts = self.store.keys(_PARTS)
         if not parts:
             return
-        size = sum(_bytes(self.store.local(key)) for key in parts)
+        files = [key for key in self.store.keys("ledger") if key.endswith(".parquet")]
+        size = sum(_bytes(self.store.local(key)) for key in files)  # with what is merged: it is read again
         names: set[str] = set()
         with Buckets(SCHEMA, size) as fresh:
             for part in parts:

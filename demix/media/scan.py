@@ -21,7 +21,7 @@ class ScanSettings(Settings):
 
     side: int = Field(default=128, ge=64, le=1024)
     """Pixels of the longer side of the small picture; smaller pictures stay as they are. `scenedetect` takes 256;
-    benchmarks/results/index.md shows that 128 finds the same cuts for less."""
+    benchmarks/results/index.md shows that 128 finds the same true cuts for less."""
     path: Literal["exact", "fast"] = "exact"
     """`exact`: every frame is decoded. `fast`: of H.264, HEVC and MPEG-4 in mp4 and mkv, most frames that no other
     refers to are blended from their neighbours (see `demix.media.skip`; benchmarks/results/index.md has both)."""
