@@ -1,6 +1,6 @@
 """Samples a second and time to the first batch after a resume, against webdataset, litdata and mosaicml-streaming.
 
-    python -m benchmarks.loader [--peers PYTHON] [--clips 256] [--samples 192] [--rounds 3] [--size small] [--write]
+    python -m benchmarks.loader [--peers PYTHON] [--clips 64] [--samples 192] [--rounds 3] [--size small] [--write]
 
 All read the same clips with the same number of worker processes and batches, and make the same of a clip's bytes with
 the same functions (pictures of one window, three tracks, the text), so that only the loading differs. `webdataset`
@@ -119,11 +119,12 @@ def pythons(peers: str) -> tuple[dict[str, str], list[str]]:
     return python, absent
 
 
-def page(tables: Mapping[str, Mapping[str, Seen]], notes: list[str]) -> str:
+def page(tables: Mapping[str, Mapping[str, Seen]], given: argparse.Namespace, notes: list[str]) -> str:
+    how = f"--clips {given.clips} --samples {given.samples} --rounds {given.rounds}"
     lines = [
         "# Loading, measured",
         "",
-        "Written by `python -m benchmarks.loader --write`; see its head for how it is measured.",
+        f"`python -m benchmarks.loader {how}`; see its head for how it is measured.",
         f"{platform.machine()}, {WORKERS} workers, batches of {BATCH}, local disk, Python {platform.python_version()}, "
         f"torch {torch.__version__}.",
     ]
@@ -145,7 +146,7 @@ def page(tables: Mapping[str, Mapping[str, Seen]], notes: list[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=sys.executable, help="a Python that has litdata and mosaicml-streaming")
-    parser.add_argument("--clips", type=int, default=256)
+    parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--samples", type=int, default=192, help="of the small size; a twelfth of the full")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", choices=tuple(SIZES), action="append", help="only this one; can be repeated")
@@ -171,7 +172,7 @@ def main() -> None:
                 )
             samples = given.samples if size == "small" else given.samples // 12
             tables[size] = measure(python, Path(folder), size, samples, given.rounds)
-    text = page(tables, notes)
+    text = page(tables, given, notes)
     print(text)
     if given.write:
         RESULT.write_text(text, encoding="utf-8")
