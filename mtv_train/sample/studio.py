@@ -99,14 +99,14 @@ class Studio:
             guidance = gr.Slider(1, 10, 3.5, step=0.1, label="Guidance", elem_id="guidance")
         return [prompt, *tracks, audio, long, seed, steps, guidance, *keyframes]
 
-    def made(self, *values: Any) -> Iterator[tuple[str, np.ndarray | None, str | None, str | None]]:
-        """State, preview, video and sidecar, again and again until the video is there."""
+    def made(self, *values: Any) -> Iterator[tuple[str, Any, str | None, str | None]]:
+        """State, preview (an update without value leaves it as it is), video and sidecar, again and again until the
+        video is there."""
         try:
             request = validate(Request, fields(values)).resolved(Path())
         except ConfigError as error:
             raise gr.Error(str(error)) from error
         film = self.out / f"{time.strftime('%Y%m%d-%H%M%S')}-{time.monotonic_ns() % 10**6:06}.mp4"
-        picture = None
         yield "The sound is read …", None, None, None
         for happened in self._happenings(request, film):
             if isinstance(happened, ConfigError):
@@ -114,13 +114,14 @@ class Studio:
             if isinstance(happened, Exception):
                 raise happened
             if isinstance(happened, Step):
-                picture = happened.picture if happened.picture is not None else picture
+                # A picture sent twice would be written again to the file that the browser may be reading.
+                picture = gr.skip() if happened.picture is None else happened.picture
                 share = happened.done / happened.total
                 yield f"Step {happened.done} of {happened.total} ({share:.0%})", picture, None, None
             else:
                 notes = "".join(f"\n- {remark}" for remark in happened["remarks"])
                 name = str(film.absolute())
-                yield f"Done.{notes}", picture, name, str(Path(name).with_suffix(".json"))
+                yield f"Done.{notes}", gr.skip(), name, str(Path(name).with_suffix(".json"))
 
     def _happenings(self, request: Request, film: Path) -> Iterator[Step | dict[str, Any] | Exception]:
         """What goes on while a video is made in a thread of its own; the last is its sidecar, or what went wrong."""
