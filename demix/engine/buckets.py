@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 _HEX = "0123456789abcdef"
 _BUCKET = 4 << 20
-"""Bytes of a bucket, about; more where that would take more than"""
+"""Bytes of a bucket, about, as long as `_MOST_DIGITS` suffice."""
 _MOST_DIGITS = 2
-"""digits of the id, and so more than 256 open files."""
+"""Digits of the id that tell its bucket: 256 files are open at once, which every system allows."""
 _GATHERED_BYTES, _GATHERED_TABLES = 4 << 20, 64
 """What is gathered before it is sorted out; a table read from a file takes more memory than it says."""
 

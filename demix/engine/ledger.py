@@ -2,9 +2,9 @@
 
 One row per (item, stage, fingerprint). Workers append small immutable parts (`ledger/parts/*.parquet`, written aside,
 synced, renamed); at the start and the end of a phase the driver merges them into one file per stage and fingerprint,
-sorted by item, so that a batch of items is found by reading a few row groups. It holds a few thousand answers at a time
-meanwhile, however long the run was. A crash between any two steps leaves rows twice at worst, and reading takes the
-better of two equal keys, so nothing is lost or doubled.
+sorted by item, so that a batch of items is found by reading a few row groups. Merging holds a bucket of answers at a
+time (`demix.engine.buckets`), not all of a run. A crash between any two steps leaves rows twice at worst, and reading
+takes the better of two equal keys, so nothing is lost or doubled.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class Ledger:
 
     def _merge(self, fresh: Buckets, names: Sequence[str]) -> None:
         """Writes the merged files of these names anew, with what is fresh."""
-        keys = {name: f"ledger/{name}.parquet" for name in names}
+        keys = {name: _merged_file(name) for name in names}
         with ExitStack() as stack:
             old = {name: self.store.local(key) for name, key in keys.items() if self.store.exists(key)}
             paths = {name: stack.enter_context(self.store.write(key)) for name, key in keys.items()}
@@ -161,7 +161,11 @@ class Ledger:
         return pq.read_table(self.store.local(key), columns=columns, filters=chosen)
 
     def _file(self, stage: str, fingerprint: str) -> str:
-        return f"ledger/{stage}-{fingerprint}.parquet"
+        return _merged_file(f"{stage}-{fingerprint}")
+
+
+def _merged_file(name: str) -> str:
+    return f"ledger/{name}.parquet"
 
 
 def _bytes(path: Path) -> int:

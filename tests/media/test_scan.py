@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from demix.media.command import ffmpeg_binary
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.probe import probe
@@ -32,9 +35,9 @@ ENCODINGS = {
 }
 
 
-def frames_of(path: Path, **settings: int) -> tuple[VideoStream, list[int], list[np.ndarray]]:
-    video = probe(path, MediaLimits()).video
-    frames = [(pts, picture.copy()) for pts, picture in scan(path, video, ScanSettings(**settings), MediaLimits())]
+def frames_of(film: Path, **settings: Any) -> tuple[VideoStream, list[int], list[np.ndarray]]:
+    video = probe(film, MediaLimits()).video
+    frames = [(pts, picture.copy()) for pts, picture in scan(film, video, ScanSettings(**settings), MediaLimits())]
     return video, [pts for pts, _ in frames], [picture for _, picture in frames]
 
 
@@ -49,6 +52,30 @@ def test_every_frame_comes_once_at_its_time_and_looks_like_itself(encoding: str,
     assert all(abs(time - pts[0] - number * step) <= 1 for number, time in enumerate(pts))
     for number, (seen, true) in enumerate(zip(pictures, PICTURES, strict=True)):
         assert np.abs(cv2.blur(seen, (5, 5)).astype(int) - cv2.blur(true, (5, 5))).mean() < 6, number
+
+
+@pytest.mark.parametrize("encoding", ["x264", "x264 without B-frames", "x265", "VP9"])
+def test_the_fast_path_gives_every_frame_its_time_and_keeps_the_cuts_sharp(encoding: str, tmp_path: Path) -> None:
+    container, codec, options, pixel_format = ENCODINGS[encoding]
+    path = write_film(tmp_path / f"film.{container}", PICTURES, codec, options, pixel_format)
+    _, pts, pictures = frames_of(path)
+    _, fast_pts, fast = frames_of(path, path="fast")
+    assert fast_pts == pts
+    beside = [number for cut in CUTS for number in range(cut - 2, cut + 2)]
+    assert all(np.abs(fast[number].astype(int) - pictures[number]).mean() < 1 for number in beside)
+
+
+@pytest.mark.parametrize("path", ["exact", "fast"])
+def test_a_film_that_begins_within_a_group_of_pictures(path: str, tmp_path: Path) -> None:
+    """Cut without encoding: an edit list hides the frames before, which the first ones shown are predicted from."""
+    whole = write_film(tmp_path / "whole.mp4", PICTURES, options={"g": "999", "sc_threshold": "0"})
+    film = tmp_path / "film.mp4"
+    cut = ["-v", "error", "-ss", "0.5", "-i", str(whole), "-c", "copy", str(film)]
+    subprocess.run([ffmpeg_binary(), *cut], check=True)
+    _, pts, pictures = frames_of(film, path=path)
+    assert len(pts) == len(PICTURES) - 12
+    shown = [cv2.resize(picture, pictures[0].shape[1::-1], interpolation=cv2.INTER_AREA) for picture in PICTURES[12:]]
+    assert all(np.abs(one.astype(int) - true).mean() < 12 for one, true in zip(pictures, shown, strict=True))
 
 
 def test_pictures_are_shrunk_to_the_longer_side_and_not_turned(tmp_path: Path) -> None:
