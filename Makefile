@@ -18,7 +18,9 @@ help:  ## this list
 
 demo: $(VENV)/.ready  ## sample films, full build, report (a few minutes)
 	$(RUN)/python -m tests.films demo $(DEMO)/films
-	$(RUN)/demix build $(DEMO)/films/sources.csv --output $(DEMO)/dataset --address local --keep-work
+	@# Of its three films this seed holds out the one that leaves every subset something to train on.
+	$(RUN)/demix build $(DEMO)/films/sources.csv --output $(DEMO)/dataset --address local --keep-work \
+		--set pack.test_seed=1
 	$(RUN)/demix verify $(DEMO)/dataset
 	@echo "open $(CURDIR)/$(DEMO)/dataset/report/index.html"
 

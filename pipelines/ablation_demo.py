@@ -70,7 +70,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--data", required=True, metavar="DATASET", help="a DEMIX dataset with a test split")
     parser.add_argument("--out", type=Path, default=Path("ablation"), metavar="DIR", help="(default: ablation)")
     parser.add_argument("--steps", type=int, default=5, help="training steps a stage (default: 5)")
-    parser.add_argument("--clips", type=int, default=2, help="of the test split (default: 2, all of the demo)")
+    parser.add_argument("--clips", type=int, default=2, help="of the test split (default: 2; the demo has 3)")
     parser.add_argument("--frames", type=int, default=13, help="of a video, 1 + 4n (default: 13)")
     parser.add_argument("--sampling-steps", type=int, default=8, help="(default: 8)")
     return parser.parse_args()
