@@ -12,6 +12,9 @@ from mtv_train.data.settings import DataSettings
 from mtv_train.diffusion.conditioning import CleanFrameSettings, DropSettings
 from mtv_train.model.config import MTVSettings
 
+Activation = Literal["none", "projections", "selective", "full"]
+"""Modes of activation checkpointing, from most memory to most time."""
+
 
 class BackboneSettings(Settings):
     """CogVideoX's transformer, in the names of its `config.json`. The defaults are THUDM/CogVideoX-5b-I2V."""
@@ -177,8 +180,9 @@ class ParallelSettings(Settings):
     """Samples a rank computes at once; more of its share of the batch are accumulated."""
     precision: Literal["bfloat16", "float32"] = "bfloat16"
     """Of computation and of frozen parameters. Trained parameters and sums of gradients are float32 always."""
-    activation: Literal["none", "selective", "full"] = "full"
-    """What is computed again in the backward pass: nothing, all but the attentions' outputs, or whole blocks."""
+    activation: Activation = "full"
+    """What is computed again in the backward pass: nothing; all but the attentions' outputs and projections; all but
+    the attentions' outputs; or whole blocks. From left to right less memory and more time."""
     compile: bool = False
     """torch.compile, block by block."""
     reshard_after_forward: bool = True

@@ -134,13 +134,13 @@ class Trainer:
                 began = time.monotonic()
                 batch = next(batches)
                 self.journal.meter.waited += time.monotonic() - began
-                self._train(batch)
+                self.train_on(batch)
                 self._after_step(stage)
         finally:
             loader.close()
         self._save()
 
-    def _train(self, batch: Batch) -> None:
+    def train_on(self, batch: Batch) -> None:
         """One optimizer step."""
         settings, parallel = self.settings.optim, self.settings.parallel
         rate = optim.learning_rate(settings, self.position.step, self.position.optimizer_step, self.total_steps)

@@ -75,7 +75,14 @@ def activations(settings: TrainSettings, half: int) -> int:
     backbone, parallel = settings.model.backbone, settings.parallel
     tokens = frames * (height // backbone.patch_size) * (width // backbone.patch_size) + backbone.max_text_seq_length
     one = tokens * backbone.width * half * parallel.micro_batch
-    kept = {"none": _WORKING_BYTES / 2, "selective": 3.0, "full": 1.0}[parallel.activation]
+    attentions = 1 + len(settings.model.mtv.interval_tracks)
+    # A block's input; the attentions' outputs; a self-attention's four projections and a cross-attention's two.
+    kept = {
+        "none": _WORKING_BYTES / 2,
+        "projections": 1.0 + attentions + 4 + 2 * (attentions - 1),
+        "selective": 1.0 + attentions,
+        "full": 1.0,
+    }[parallel.activation]
     return int(one * (kept * backbone.num_layers + _WORKING_BYTES / 2))
 
 

@@ -107,6 +107,7 @@ def test_two_ranks_are_one(alone: tuple[dict[str, np.ndarray], Path], tmp_path: 
         (1, {"micro_batch": 4}),
         (1, {"micro_batch": 2, "defer_reduce": True}),
         (1, {"activation": "selective"}),
+        (1, {"activation": "projections"}),
         (2, {"defer_reduce": True}),
         (2, {"micro_batch": 2, "reshard_after_forward": False}),
         (4, {}),
