@@ -6,6 +6,7 @@ needs the environment of `make spleeter-env`. How well the `lite` demixers part 
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -22,64 +23,68 @@ from demix.stages.audio_quality import AudioQualitySettings
 from demix.stages.demixing import DemixingSettings
 from demix.weights.fetch import adopt
 from demix.weights.receipt import RANDOM
-from tests.models.demixing.released import put_bandit_plus, put_cdx23, put_spleeter
 from tests.models.vectors import Vector
 
 SHARED = Path(os.environ.get("DEMIX_SHARED", Path(__file__).parents[2] / "shared"))
 """Where the parity vectors lie, one of which is Spleeter's index."""
-RATE, SECONDS = 44_100, 8
+RATE, SECONDS = 44_100, 8.0
 NOTES = (
-    f"{SECONDS} s of stereo noise. `cdx23` is asked for its three checkpoints; with `checkpoints: 1` it is three times",
-    "as fast. BandIt Plus covers every sample with four chunks, MVSEP-CDX23 with five segments, each of which costs as",
-    "much for a shorter clip; Spleeter takes segments of 11.9 s.",
+    f"{SECONDS:g} s of stereo noise. `cdx23` is asked for its three checkpoints; with `checkpoints: 1` it is three",
+    "times as fast. BandIt Plus covers every sample with four chunks, MVSEP-CDX23 with five segments, each of which",
+    "costs as much for a shorter clip; Spleeter takes segments of 11.9 s.",
 )
 
 
-def noise() -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 0.1, (2, SECONDS * RATE)).astype(np.float32)
+@functools.cache
+def noise(seconds: float) -> np.ndarray:
+    """float32 (2, samples), made once."""
+    return np.random.default_rng(0).normal(0, 0.1, (2, round(seconds * RATE))).astype(np.float32)
 
 
 def demixer(role: str, name: str, put: Callable[[Path], None] | None = None) -> Backend:
-    def ask(model: Any) -> float:
-        model.separate(noise(), RATE, 0)
-        return float(SECONDS)
+    def ask(model: Any, seconds: float) -> None:
+        model.separate(noise(seconds), RATE, 0)
 
-    return Backend(lambda: choose(role, name, DemixingSettings()).make("cpu"), ask, put)
+    return Backend(lambda device: choose(role, name, DemixingSettings()).make(device), ask, SECONDS, put)
 
 
 def package(put: Callable[[Path], None]) -> Backend:
     """The package runs in a process of its own, which its first question starts."""
     asked = demixer("demix_two", "spleeter_package", put)
 
-    def make() -> Any:
-        model = asked.make()
-        model.separate(noise()[:, : RATE // 2], RATE, 0)
+    def make(device: str) -> Any:
+        model = asked.make(device)
+        asked.ask(model, 0.5)
         return model
 
-    return Backend(make, asked.ask, put)
+    return Backend(make, asked.ask, SECONDS, put)
 
 
 def judge(name: str, put: Callable[[Path], None] | None = None) -> Backend:
-    def ask(model: Any) -> float:
-        model.score([noise()], RATE)
-        return float(SECONDS)
+    def ask(model: Any, seconds: float) -> None:
+        model.score([noise(seconds)], RATE)
 
-    return Backend(lambda: choose("audio_quality", name, AudioQualitySettings()).make("cpu"), ask, put)
+    return Backend(lambda device: choose("audio_quality", name, AudioQualitySettings()).make(device), ask, SECONDS, put)
 
 
 def cdx23(folder: Path) -> None:
     """Three checkpoints with demucs' own sizes."""
+    from tests.models.demixing.released import put_cdx23
+
     put_cdx23(folder, channels=48, t_layers=5, t_heads=8, t_hidden_scale=4.0, bottom_channels=0, segment=10)
 
 
 def bandit_plus(folder: Path) -> None:
     from demix.models.demixing.bandit_network import BanditPlus
+    from tests.models.demixing.released import put_bandit_plus
 
     put_bandit_plus(folder, BanditPlus())
 
 
 def spleeter(folder: Path) -> None:
     """The released index says where each array lies; the arrays are random numbers."""
+    from tests.models.demixing.released import put_spleeter
+
     put_spleeter(folder, Vector(SHARED / "vectors", "spleeter_tf_bundle").outputs["index_bytes"].tobytes())
 
 

@@ -1,14 +1,14 @@
 """Speed of the models that look: `python -m benchmarks.backends_vision [NAME...] [--write]`.
 
-LR-ASD and Light-ASD are brought as `demix weights fetch` brings them: DEMIX_WEIGHTS_MIRROR names a folder of released
-weights. The other networks have random weights.
-
+Networks have their released sizes and random weights (those of `transnetv2` and `mtcnn` come with their packages).
 Detectors are asked about as many frames of a second as the stages ask them about by default, at 480p; the judges of
 mouths about one face; the shot detectors about every frame.
 """
 
 from __future__ import annotations
 
+import functools
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,7 @@ from benchmarks.backend import Backend, main
 from demix import weights
 from demix.models import choose
 from demix.stages.active_speaker import ActiveSpeakerSettings
-from demix.stages.persons import PersonsSettings
+from demix.stages.persons import CHUNK, PersonsSettings
 from demix.stages.shots import ShotsSettings, ShotsStage
 from demix.weights.fetch import adopt
 from demix.weights.receipt import RANDOM
@@ -34,7 +34,7 @@ NOTES = (
     "others use.",
     "",
     "Not measured: `yolo` (its package is an extra), `yunet` (its release is a graph, which random weights cannot",
-    "stand for), `llava_video` and `qwen3_vl` (7 and 8 billion numbers want a GPU).",
+    "stand for), `llava_video` and `qwen3_vl` (7 and 8 billion parameters want a GPU: backends_gpu.md).",
 )
 
 
@@ -44,14 +44,11 @@ def state_of(name: str, network: Callable[[], nn.Module]) -> Callable[[Path], No
     def put(folder: Path) -> None:
         torch.save(network().state_dict(), folder / "state")
         entry = weights.find(name)
+        if (size := entry.files[0].size) is not None:  # the cache wants that of the release, longer by some kB
+            os.truncate(folder / "state", size)
         adopt(entry, entry.files[0], folder / "state", RANDOM)
 
     return put
-
-
-def released(name: str) -> Callable[[Path], None]:
-    """Brings a set, as `demix weights fetch` does."""
-    return lambda _: weights.ensure([name])
 
 
 def rtdetr(name: str, backbone: dict[str, Any], **config: Any) -> Callable[[Path], None]:
@@ -75,46 +72,64 @@ STAGES = {"out_features": ["stage2", "stage3", "stage4"]}
 R18 = {"hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2], "layer_type": "basic"}
 
 
+@functools.cache
 def frames(count: int) -> np.ndarray:
-    """uint8 (count, 480, 854, 3) of blurred noise."""
+    """uint8 (count, 480, 854, 3) of blurred noise, made once: who asks again is not to wait for it."""
     coarse = np.random.default_rng(0).integers(0, 256, (count, 30, 54, 3), dtype=np.uint8)
     return np.ascontiguousarray(coarse.repeat(16, 1).repeat(16, 2)[:, :480, :854])
+
+
+@functools.cache
+def face(seconds: float) -> tuple[np.ndarray, float, np.ndarray]:
+    """Crops uint8 (frames, 224, 224), how many a second, and their sound; made once."""
+    crops = np.random.default_rng(0).integers(0, 256, (round(24 * seconds), 224, 224), dtype=np.uint8)
+    return crops, 24.0, np.random.default_rng(0).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
 
 
 def detector(role: str, name: str, put: Callable[[Path], None] | None = None, **settings: Any) -> Backend:
     chosen = PersonsSettings.model_validate(settings)
     rate = chosen.faces_per_second if role == "faces" else chosen.persons_per_second
 
-    def ask(model: Any) -> float:
-        model.detect(frames(round(rate)))
-        return 1.0
+    def ask(model: Any, seconds: float) -> None:
+        pictures = frames(round(rate * seconds))
+        for start in range(0, len(pictures), CHUNK):
+            model.detect(pictures[start : start + CHUNK])
 
-    return Backend(lambda: choose(role, name, chosen).make("cpu", threads=1), ask, put)
+    return Backend(lambda device: choose(role, name, chosen).make(device, threads=1), ask, 1.0, put)
 
 
 def mouths(name: str, put: Callable[[Path], None] | None = None, **settings: Any) -> Backend:
     chosen = ActiveSpeakerSettings.model_validate(settings)
 
-    def ask(model: Any) -> float:
-        faces = np.random.default_rng(0).integers(0, 256, (144, 224, 224), dtype=np.uint8)
-        sound = np.random.default_rng(0).normal(0, 0.1, 6 * RATE).astype(np.float32)
-        model.score(faces, 24.0, sound, RATE)
-        return 6.0
+    def ask(model: Any, seconds: float) -> None:
+        model.score(*face(seconds), RATE)
 
-    return Backend(lambda: choose("active_speaker", name, chosen).make("cpu", threads=1), ask, put)
+    return Backend(lambda device: choose("active_speaker", name, chosen).make(device, threads=1), ask, 6.0, put)
 
 
 def shots(name: str) -> Backend:
-    def ask(model: Any) -> float:
+    def ask(model: Any, seconds: float) -> None:
         pictures = frames(48)[:, ::4, ::4]
-        model.detect(((number, pictures[number // 10]) for number in range(480)), 24.0)
-        return 20.0
+        shown = ((number, pictures[number // 10 % len(pictures)]) for number in range(round(24 * seconds)))
+        model.detect(shown, 24.0)
 
-    return Backend(lambda: ShotsStage(ShotsSettings(model=name))._make("cpu"), ask)
+    return Backend(lambda device: ShotsStage(ShotsSettings(model=name))._make(device), ask, 20.0, gpu_seconds=100.0)
 
 
 def talknet() -> nn.Module:
     from demix.models.active_speaker import talknet as module
+
+    return module.network()
+
+
+def lr_asd() -> nn.Module:
+    from demix.models.active_speaker import lr_asd as module
+
+    return module.network()
+
+
+def light_asd() -> nn.Module:
+    from demix.models.active_speaker import light_asd as module
 
     return module.network()
 
@@ -138,8 +153,8 @@ BACKENDS = {
     ),
     "rtdetr_r50": detector("persons", "rtdetr", rtdetr("rtdetr_v2_r50", {})),
     "mouth_flow": mouths("mouth_flow"),
-    "lr_asd": mouths("lr_asd", released("lr_asd")),
-    "light_asd": mouths("light_asd", released("light_asd")),
+    "lr_asd": mouths("lr_asd", state_of("lr_asd", lr_asd)),
+    "light_asd": mouths("light_asd", state_of("light_asd", light_asd)),
     "talknet_2s": mouths("talknet", state_of("talknet", talknet), talknet={"durations": (2,)}),
     "talknet": mouths("talknet", state_of("talknet", talknet)),
 }
