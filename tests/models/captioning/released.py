@@ -126,17 +126,27 @@ def put_qwen3_vl(folder: Path, name: str = "qwen3_vl_8b") -> None:
     """All files of the release, tiny."""
     folder.mkdir(parents=True, exist_ok=True)
     words = tokenizer()
-    numbers = {
+    network = Qwen3VLForConditionalGeneration(Qwen3VLConfig(**QWEN3_VL, **vision_tokens(words)))
+    randomised(network)
+    network.config.save_pretrained(folder)
+    put_shards(network.state_dict(), folder, 2 if name == "qwen3_vl_4b" else 4)
+    words.save_pretrained(folder)
+    put_processor(folder, longest=65536)
+    put(name, folder)
+
+
+def vision_tokens(words: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """The numbers of the tokens around pictures, as Qwen3-VL's configuration names them."""
+    return {
         "image_token_id": words.convert_tokens_to_ids("<|image_pad|>"),
         "video_token_id": words.convert_tokens_to_ids("<|video_pad|>"),
         "vision_start_token_id": words.convert_tokens_to_ids("<|vision_start|>"),
         "vision_end_token_id": words.convert_tokens_to_ids("<|vision_end|>"),
     }
-    network = Qwen3VLForConditionalGeneration(Qwen3VLConfig(**QWEN3_VL, **numbers))
-    randomised(network)
-    network.config.save_pretrained(folder)
-    put_shards(network.state_dict(), folder, 2 if name == "qwen3_vl_4b" else 4)
-    words.save_pretrained(folder)
+
+
+def put_processor(folder: Path, longest: int) -> None:
+    """Qwen3-VL's files that say how pictures become patches; `longest`: pixels that a picture or video may have."""
     sizes = {
         "patch_size": 16,
         "temporal_patch_size": 2,
@@ -144,7 +154,7 @@ def put_qwen3_vl(folder: Path, name: str = "qwen3_vl_8b") -> None:
         "image_mean": [0.5] * 3,
         "image_std": [0.5] * 3,
     }
-    size = {"shortest_edge": 4096, "longest_edge": 65536}
+    size = {"shortest_edge": 4096, "longest_edge": longest}
     picture = {
         **sizes,
         "size": size,
@@ -160,7 +170,6 @@ def put_qwen3_vl(folder: Path, name: str = "qwen3_vl_8b") -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(picture), encoding="utf-8")
     (folder / "video_preprocessor_config.json").write_text(json.dumps(video), encoding="utf-8")
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": TEMPLATE}), encoding="utf-8")
-    put(name, folder)
 
 
 def put_shards(state: dict[str, torch.Tensor], folder: Path, count: int) -> None:
