@@ -1,16 +1,16 @@
 """Samples a second and time to the first batch after a resume, against webdataset, litdata and mosaicml-streaming.
 
-    python -m benchmarks.loader [--peers PYTHON] [--clips 64] [--samples 192] [--rounds 3] [--size small] [--write]
+    python -m benchmarks.loader [--peers PYTHON] [--clips 512] [--samples 192] [--rounds 5] [--size small] [--write]
 
-All read the same clips with the same number of worker processes and batches, and make the same of a clip's bytes with
-the same functions (pictures of one window, three tracks, the text), so that only the loading differs. `webdataset`
-reads the very tars; the other two need files of their own, converted from them without loss, and a Python that has them
-(`--peers`, else this one); a peer that cannot be imported is left out, and the reason printed. Each measurement is a
-fresh process, the loaders take turns, the fastest round counts. A resume is measured from making the loader to the
-first batch, at samples 10 and 1,000,000 of the run (many epochs later, as the clips are few); imports, our index and
-the peers' conversion are done before. `webdataset` keeps no position: it skips, so for the million its time is measured
-at 10 and at 5,000 and drawn out in a line. On a busy machine the time of its processors tells more than
-the clock.
+All read the same clips with the same number of worker processes, batches and samples held ready, and make the same of a
+clip's bytes with the same functions (pictures of one window, three tracks, the text), so that only the loading differs:
+ours compares every member with its sha256 besides. `webdataset` reads the very tars; the other two need files of their
+own, converted from them without loss, and a Python that has them (`--peers`, else this one); a peer that cannot be
+imported is left out, and the reason printed. Each measurement is a fresh process, the loaders take turns, and the
+median of the rounds counts. A resume is measured from making the loader to the first batch, at samples 10 and
+1,000,000 of the run (many epochs later, as the clips are few); imports, the making of our index's file and the peers'
+conversion are done before. `webdataset` keeps no position: it skips, so for the million its time is measured at 10 and
+at 5,000 and drawn out in a line. On a busy machine the time of its processors tells more than the clock.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import psutil
 import torch
@@ -37,6 +38,10 @@ RESULT = Path(__file__).parent / "results" / "loader.md"
 ROOT = Path(__file__).parents[1]
 SIZES = {"small": WindowSettings(frames=9, height=96, width=144), "full": WindowSettings(frames=49)}
 """A window that takes milliseconds to decode, so that the loaders' own cost shows; and the 5B recipe's."""
+DIFFERENT = {"small": 16, "full": 4}
+"""Clips that are encoded; the others repeat them."""
+FEWER = {"small": 1, "full": 4}
+"""What `--clips` and `--samples` are divided by: a full window takes a hundred times as long."""
 NEAR, FAR, SKIPPED = 10, 1_000_000, 5_000
 
 
@@ -60,20 +65,20 @@ def child(name: str, folder: Path, size: str, position: int, samples: int) -> No
 
 
 def _cpu_seconds() -> float:
-    """Of this process and the workers that live now."""
+    """Of this process and its workers, those that ended included."""
     me = psutil.Process()
     times = [process.cpu_times() for process in (me, *me.children(recursive=True))]
-    return sum(time.user + time.system for time in times)
+    return sum(time.user + time.system + time.children_user + time.children_system for time in times)
 
 
 @dataclass
 class Seen:
-    """The best of a loader's rounds."""
+    """What the rounds of a loader said."""
 
-    rate: float = 0.0
-    cpu: float = float("inf")
-    near: float = float("inf")
-    far: float = float("inf")
+    rates: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    near: list[float] = field(default_factory=list)
+    far: list[float] = field(default_factory=list)
     drawn_out: bool = False
 
 
@@ -88,15 +93,17 @@ def measure(python: Mapping[str, str], folder: Path, size: str, samples: int, ro
                 return json.loads(_output([python[name], "-m", "benchmarks.loader", *call]))
 
             near = run(NEAR, samples)
-            seen.rate, seen.near = max(seen.rate, near["rate"]), min(seen.near, near["first"])
-            seen.cpu = min(seen.cpu, near["cpu"])
+            seen.rates.append(near["rate"])
+            seen.cpu.append(near["cpu"])
+            seen.near.append(near["first"])
             if not seen.drawn_out:
-                seen.far = min(seen.far, run(FAR, 0)["first"])
+                seen.far.append(run(FAR, 0)["first"])
             elif number == 0:
-                seen.far = run(SKIPPED, 0)["first"]
+                seen.far.append(run(SKIPPED, 0)["first"])
     for seen in found.values():
         if seen.drawn_out:
-            seen.far = seen.near + (seen.far - seen.near) * (FAR - NEAR) / (SKIPPED - NEAR)
+            near_ = median(seen.near)
+            seen.far = [near_ + (seen.far[0] - near_) * (FAR - NEAR) / (SKIPPED - NEAR)]
     return found
 
 
@@ -138,17 +145,18 @@ def page(tables: Mapping[str, Mapping[str, Seen]], given: argparse.Namespace, no
             "|---|---:|---:|---:|---:|",
         ]
         for name, seen in found.items():
-            far = f"{seen.far:,.2f}{' (drawn out)' if seen.drawn_out else ''}"
-            lines.append(f"| {name} | {seen.rate:.1f} | {seen.cpu * 1e3:.1f} | {seen.near:.2f} | {far} |")
+            far = f"{median(seen.far):,.2f}{' (drawn out)' if seen.drawn_out else ''}"
+            cpu = median(seen.cpu) * 1e3
+            lines.append(f"| {name} | {median(seen.rates):.1f} | {cpu:.1f} | {median(seen.near):.2f} | {far} |")
     return "\n".join([*lines, "", *notes]).rstrip() + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=sys.executable, help="a Python that has litdata and mosaicml-streaming")
-    parser.add_argument("--clips", type=int, default=64)
-    parser.add_argument("--samples", type=int, default=192, help="of the small size; a twelfth of the full")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--clips", type=int, default=512, help="of the small size; a quarter of the full")
+    parser.add_argument("--samples", type=int, default=192, help="of the small size; a quarter of the full")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", choices=tuple(SIZES), action="append", help="only this one; can be repeated")
     parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
     parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
@@ -164,14 +172,13 @@ def main() -> None:
     for size in given.size or SIZES:
         window = SIZES[size]
         with tempfile.TemporaryDirectory() as folder:
-            write_tars(Path(folder) / "tars", given.clips, window)
+            write_tars(Path(folder) / "tars", given.clips // FEWER[size], window, DIFFERENT[size])
             open_index(Path(folder), window)
             for name in PACKAGES.keys() & python.keys():
                 subprocess.run(
                     [python[name], "-m", "benchmarks.loader", "--convert", name, folder], cwd=ROOT, check=True
                 )
-            samples = given.samples if size == "small" else given.samples // 12
-            tables[size] = measure(python, Path(folder), size, samples, given.rounds)
+            tables[size] = measure(python, Path(folder), size, given.samples // FEWER[size], given.rounds)
     text = page(tables, given, notes)
     print(text)
     if given.write:

@@ -25,26 +25,34 @@ from mtv_train.data.sound import read_track
 from mtv_train.data.video import decode_window
 
 BATCH, WORKERS, SEED = 4, 2, 7
+PREFETCH = 2
+"""Batches that each worker holds ready: torch's default. Ours counts samples."""
 TRACKS = ("speech", "effects", "music")
 
 
 # --- the clips --------------------------------------------------------------------------------------------------------
 
 
-def write_tars(folder: Path, clips: int, window: WindowSettings, per_tar: int = 16) -> None:
-    """Clips of one window each: moving noise, three stems of 48 kHz stereo, a text."""
+def write_tars(folder: Path, clips: int, window: WindowSettings, different: int, per_tar: int = 16) -> None:
+    """Clips of one window each: moving noise, three stems of 48 kHz stereo, a text. Of their pictures and sounds only
+    the first few are made, the others repeat them under keys and texts of their own: nobody goes by content, and
+    encoding takes much longer than decoding."""
     folder.mkdir()
     random = np.random.default_rng(0)
+    made = [_media(random, window) for _ in range(min(different, clips))]
     for start in range(0, clips, per_tar):
         with tarfile.open(folder / f"{start // per_tar:04d}.tar", "w") as tar:
             for number in range(start, min(start + per_tar, clips)):
-                wave = random.uniform(-0.1, 0.1, (48000 * window.frames // 24, 2)).astype(np.float32)
-                members = {"mp4": _video(random, window), "txt": f"Scene {number}.".encode()}
-                members |= {f"{track}.flac": _flac(wave) for track in TRACKS}
+                members = {**made[number % len(made)], "txt": f"Scene {number}.".encode()}
                 for name, data in sorted(members.items()):
                     info = tarfile.TarInfo(f"clip{number:06d}.{name}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
+
+
+def _media(random: np.random.Generator, window: WindowSettings) -> dict[str, bytes]:
+    wave = random.uniform(-0.1, 0.1, (48000 * window.frames // 24, 2)).astype(np.float32)
+    return {"mp4": _video(random, window)} | {f"{track}.flac": _flac(wave) for track in TRACKS}
 
 
 def _video(random: np.random.Generator, window: WindowSettings) -> bytes:
@@ -76,16 +84,26 @@ class Make:
 
     window: WindowSettings
 
-    def __call__(self, members: Mapping[str, bytes]) -> tuple[Tensor, list[Tensor], str]:
+    def __call__(self, members: Mapping[str, bytes]) -> tuple[Tensor, Tensor, str]:
         video = torch.from_numpy(decode_window(members["mp4"], "", 0, self.window))
         tracks = [read_track(members[f"{track}.flac"], "", track, self.window.frames, self.window) for track in TRACKS]
-        return video, [torch.from_numpy(track) for track in tracks], members["txt"].decode()
+        return video, torch.from_numpy(np.stack(tracks)), members["txt"].decode()
 
 
-def collate(samples: list[tuple[Tensor, list[Tensor], str]]) -> list[Any]:
-    """A batch: the first element tells its size."""
+def collate(samples: list[tuple[Tensor, Tensor, str]]) -> list[Any]:
+    """The peers' batch, in as few tensors as can be, as each costs a hand-over: all clips are equally long here. The
+    first element tells its size."""
     videos, tracks, texts = zip(*samples, strict=True)
-    return [torch.stack(videos), tracks, texts]
+    return [torch.stack(videos), torch.stack(tracks), texts]
+
+
+PEERS: dict[str, Any] = {
+    "batch_size": BATCH,
+    "num_workers": WORKERS,
+    "collate_fn": collate,
+    "prefetch_factor": PREFETCH,
+    "persistent_workers": True,  # else two of them start new processes every epoch
+}
 
 
 def open_index(folder: Path, window: WindowSettings) -> DatasetIndex:
@@ -93,7 +111,7 @@ def open_index(folder: Path, window: WindowSettings) -> DatasetIndex:
 
 
 def ours(folder: Path, make: Make, position: int) -> Iterator[Any]:
-    mix, settings = StageMix("stage", {"all": 1.0}), LoaderSettings(workers=WORKERS)
+    mix, settings = StageMix("stage", {"all": 1.0}), LoaderSettings(workers=WORKERS, prefetch=PREFETCH * BATCH)
     return Loader(open_index(folder, make.window), mix, SEED, settings, batch=BATCH, samples_seen=position)
 
 
@@ -113,7 +131,7 @@ def webdataset(folder: Path, make: Make, position: int) -> Iterator[Any]:
     tars = [str(path) for path in sorted((folder / "tars").glob("*.tar"))]
     samples = wds.WebDataset(tars, shardshuffle=len(tars), seed=SEED).shuffle(16).repeat()
     dataset = Skipping(samples, make, position // WORKERS)
-    return iter(DataLoader(dataset, batch_size=BATCH, num_workers=WORKERS, collate_fn=collate))
+    return iter(DataLoader(dataset, **PEERS))
 
 
 def litdata(folder: Path, make: Make, position: int) -> Iterator[Any]:
@@ -121,7 +139,7 @@ def litdata(folder: Path, make: Make, position: int) -> Iterator[Any]:
 
     def loader() -> Any:
         dataset = StreamingDataset(str(folder / "litdata"), shuffle=True, seed=SEED, transform=make)
-        return StreamingDataLoader(dataset, batch_size=BATCH, num_workers=WORKERS, collate_fn=collate)
+        return StreamingDataLoader(dataset, **PEERS)
 
     made = loader()
     size, workers = len(made.dataset), WORKERS
@@ -145,7 +163,7 @@ def mosaic(folder: Path, make: Make, position: int) -> Iterator[Any]:
             return make(super().__getitem__(at))
 
     dataset = Made(local=str(folder / "mosaic"), shuffle=True, shuffle_seed=SEED, batch_size=BATCH)
-    loader = StreamingDataLoader(dataset, batch_size=BATCH, num_workers=WORKERS, collate_fn=collate)
+    loader = StreamingDataLoader(dataset, **PEERS)
     epoch, within = divmod(position, dataset.size)
     facts = {"num_canonical_nodes": 1, "shuffle_seed": SEED, "initial_physical_nodes": 1}
     loader.load_state_dict({"epoch": epoch, "sample_in_epoch": within, **facts})

@@ -92,11 +92,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch with its tensors (not the waves) on another device."""
-        return self._changed(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pin_memory(self) -> Batch:
-        """The batch with its tensors in page-locked memory."""
-        return self._changed(lambda tensor: tensor.pin_memory())
+        return self.mapped(lambda tensor: tensor.to(device, non_blocking=True))
 
     def split(self, parts: int) -> list[Batch]:
         """Equal consecutive micro-batches; `bad` goes with the first. Raises ValueError unless `parts` divides the
@@ -107,7 +103,7 @@ class Batch:
         return [self._part(slice(start, start + size)) for start in range(0, len(self), size)]
 
     def _part(self, part: slice) -> Batch:
-        cut = self._changed(lambda tensor: tensor[part])
+        cut = self.mapped(lambda tensor: tensor[part])
         return replace(
             cut,
             ks=self.ks[part],
@@ -118,19 +114,28 @@ class Batch:
             bad=self.bad if part.start == 0 else (),
         )
 
-    def _changed(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        latents, audio = self.latents, self.audio
+    def mapped(self, change: Callable[[Tensor], Tensor], waves: Callable[[Tensor], Tensor] | None = None) -> Batch:
+        """The batch with every tensor changed in the same way, always in one order; the waves by `waves`."""
+        latents, audio, heard = self.latents, self.audio, self.waves
+        if heard is not None and waves is not None:
+            heard = tuple(
+                replace(clip, waves={track: waves(wave) for track, wave in clip.waves.items()}) for clip in heard
+            )
         return replace(
             self,
             video=None if self.video is None else change(self.video),
             latents=None if latents is None else Latents(change(latents.mean), change(latents.logvar)),
             text=None if self.text is None else change(self.text),
+            waves=heard,
             audio=None if audio is None else audio.changed(change),
         )
 
 
-def join(batches: Sequence[Batch]) -> Batch:
-    """The reverse of `split`: batches of one stage as one. Raises ValueError where they do not hold the same parts."""
+def join(batches: Sequence[Batch], pinned: bool = False) -> Batch:
+    """The reverse of `split`: batches of one stage as one, a copy, `pinned` in page-locked memory (but for the waves).
+
+    Raises ValueError where they do not hold the same parts.
+    """
     first = batches[0]
     for part in ("video", "latents", "text", "waves", "audio"):
         if len({getattr(batch, part) is None for batch in batches}) != 1:
@@ -142,24 +147,31 @@ def join(batches: Sequence[Batch]) -> Batch:
         keys=_chained(batch.keys for batch in batches),
         subsets=_chained(batch.subsets for batch in batches),
         captions=_chained(batch.captions for batch in batches),
-        video=None if first.video is None else torch.cat(_there(batch.video for batch in batches)),
-        latents=None if first.latents is None else join_latents(_there(batch.latents for batch in batches)),
-        text=None if first.text is None else torch.cat(_there(batch.text for batch in batches)),
+        video=None if first.video is None else _cat(_there(batch.video for batch in batches), pinned),
+        latents=None if first.latents is None else join_latents(_there(batch.latents for batch in batches), pinned),
+        text=None if first.text is None else _cat(_there(batch.text for batch in batches), pinned),
         waves=None if first.waves is None else _chained(batch.waves or () for batch in batches),
-        audio=None if first.audio is None else join_audio(_there(batch.audio for batch in batches)),
+        audio=None if first.audio is None else join_audio(_there(batch.audio for batch in batches), pinned),
         bad=_chained(batch.bad for batch in batches),
     )
 
 
-def join_latents(parts: Sequence[Latents]) -> Latents:
+def join_latents(parts: Sequence[Latents], pinned: bool = False) -> Latents:
     """Several samples' posteriors as one."""
-    return Latents(torch.cat([part.mean for part in parts]), torch.cat([part.logvar for part in parts]))
+    return Latents(_cat([part.mean for part in parts], pinned), _cat([part.logvar for part in parts], pinned))
 
 
-def join_audio(parts: Sequence[AudioFeatures]) -> AudioFeatures:
+def join_audio(parts: Sequence[AudioFeatures], pinned: bool = False) -> AudioFeatures:
     """Several samples' features as one."""
     names = parts[0].tracks
-    return AudioFeatures({name: torch.cat([part.tracks[name] for part in parts]) for name in names}, parts[0].radius)
+    return AudioFeatures({name: _cat([part.tracks[name] for part in parts], pinned) for name in names}, parts[0].radius)
+
+
+def _cat(parts: Sequence[Tensor], pinned: bool) -> Tensor:
+    if not pinned:
+        return torch.cat(list(parts))
+    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    return torch.cat(list(parts), out=torch.empty(shape, dtype=parts[0].dtype, pin_memory=True))
 
 
 def _there(parts: Iterable[T | None]) -> list[T]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -50,10 +50,10 @@ class DatasetIndex:
         self._table, self.shards, self.left_out = open_table(path)
         self._frames = _frames(self._table, window.rate)
         windows = np.maximum((self._frames - window.frames) // window.stride + 1, 0)
-        windows[_column(self._table, "split") != split] = 0
+        windows[_names(self._table, "split") != split.encode()] = 0
         self._rows: dict[str, np.ndarray] = {}
         self._ends: dict[str, np.ndarray] = {}
-        for subset, mine in _members(_column(self._table, "subsets")).items():
+        for subset, mine in _members(_names(self._table, "subsets")).items():
             self._rows[subset] = np.flatnonzero(mine & (windows > 0))
             self._ends[subset] = np.cumsum(windows[self._rows[subset]])
         self._used = np.flatnonzero(windows > 0)
@@ -78,6 +78,11 @@ class DatasetIndex:
     def clips(self) -> int:
         """Clips that hold at least one window."""
         return len(self._used)
+
+    @property
+    def longest(self) -> int:
+        """Frames of the longest of those clips."""
+        return int(self._frames[self._used].max(initial=0))
 
     def clip(self, number: int) -> ClipRow:
         """The `number`-th of those clips, in the order of their keys."""
@@ -177,11 +182,22 @@ def _cache(settings: DataSettings, beside: Path | None) -> Path:
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
     """As numpy. Not by pyarrow's own conversion: that imports pandas first, which takes longer than all else here."""
+    return np.from_dlpack(table[name].combine_chunks())
+
+
+def _names(table: pa.Table, name: str) -> np.ndarray:
+    """A column of short texts as numpy's bytes, from Arrow's own layout: all texts one after another, and where each
+    ends. What pyarrow has for this imports its compute functions, which takes longer than all else here."""
     column = table[name].combine_chunks()
-    if pa.types.is_string(column.type):
-        coded = column.dictionary_encode()
-        return np.array(coded.dictionary.to_pylist(), str)[np.from_dlpack(coded.indices)]
-    return np.from_dlpack(column)
+    if not len(column):
+        return np.empty(0, "S1")
+    _, places, texts = column.buffers()
+    ends = np.frombuffer(places, np.int32)[column.offset : column.offset + len(column) + 1]
+    sizes = np.diff(ends)
+    width = max(int(sizes.max(initial=0)), 1)
+    padded = np.zeros((len(column), width), np.uint8)
+    padded[np.arange(width) < sizes[:, None]] = np.frombuffer(texts, np.uint8)[ends[0] : ends[-1]]
+    return padded.view(f"S{width}")[:, 0]
 
 
 def _frames(table: pa.Table, rate: Fraction) -> np.ndarray:
@@ -193,6 +209,6 @@ def _frames(table: pa.Table, rate: Fraction) -> np.ndarray:
 
 def _members(signatures: np.ndarray) -> dict[str, np.ndarray]:
     """subset -> which rows are in it."""
-    names, places = np.unique(signatures.astype(str), return_inverse=True)
-    subsets: Sequence[str] = sorted({subset for name in names for subset in name.split("+")})
-    return {subset: np.array([subset in name.split("+") for name in names], bool)[places] for subset in subsets}
+    names, places = np.unique(signatures, return_inverse=True)
+    rows = [set(name.decode().split("+")) for name in names]
+    return {subset: np.array([subset in row for row in rows], bool)[places] for subset in sorted(set().union(*rows))}

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Sampler
 
 from mtv_train.data.batch import BadSample, Batch, join
 from mtv_train.data.cached import Caches
 from mtv_train.data.errors import DataError, TooManyBadSamples, WorkerDied
+from mtv_train.data.handover import Handed, Handing, Slots
 from mtv_train.data.index import DatasetIndex
 from mtv_train.data.order import Order, StageMix
 from mtv_train.data.samples import Samples, Slice
@@ -54,8 +56,10 @@ class Loader:
         self._stage = stage.name
         self._handed_out = 0
         self._bad = 0
-        self._processes: DataLoader[Batch | DataError] | None = None
-        self._running: Iterator[Batch | DataError] | None = None
+        self._processes: DataLoader[Batch | Handed | DataError] | None = None
+        self._running: Iterator[Batch | Handed | DataError] | None = None
+        self._slots: Slots | None = None
+        self._pinned = settings.pin_memory and torch.cuda.is_available()
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -63,7 +67,9 @@ class Loader:
     def __next__(self) -> Batch:
         if self._running is None:
             self._running = self._start()
-        batch = join([self._next() for _ in range(self._place.share)])
+        batch = join([self._next() for _ in range(self._place.share)], self._pinned)
+        if self._slots is not None:
+            self._slots.check()
         self._handed_out += 1
         self._judge(batch)
         return batch
@@ -80,21 +86,25 @@ class Loader:
     def close(self) -> None:
         """Ends the worker processes. The loader starts again from its position if it is iterated on."""
         if self._processes is not None:
-            running, self._running, self._processes = self._running, None, None
+            running, self._running, self._processes, self._slots = self._running, None, None, None
             shutdown = getattr(running, "_shutdown_workers", None)
             if shutdown is not None:
                 shutdown()
 
-    def _start(self) -> Iterator[Batch | DataError]:
-        workers = self._settings.workers
+    def _start(self) -> Iterator[Batch | Handed | DataError]:
+        workers, samples = self._settings.workers, self._samples
+        if workers:
+            # Workers begin with a sample when torch hands out the one that is `workers x prefetch` before it, and a
+            # batch is copied once its last sample is there: so no slot is used again too early.
+            ahead = workers * self._settings.prefetch
+            self._slots = Slots(ahead + self._place.share, samples.decoded_sizes())
         self._processes = DataLoader(
-            self._samples,
+            samples if self._slots is None else Handing(samples, self._slots),
             batch_size=None,
             sampler=_From(self._handed_out * self._place.share),
             num_workers=workers,
             prefetch_factor=self._settings.prefetch if workers else None,
             multiprocessing_context=self._settings.start_method if workers else None,
-            pin_memory=self._settings.pin_memory,
         )
         return iter(self._processes)
 
@@ -103,7 +113,7 @@ class Loader:
         try:
             sample = next(self._running)
         except (RuntimeError, EOFError, OSError) as error:
-            # A worker hands its tensors over itself: where it is gone, the hand-over fails before torch notices.
+            # What fits no slot a worker hands over itself: where it is gone, that fails before torch notices.
             if not self._settings.workers or (isinstance(error, RuntimeError) and "worker" not in str(error)):
                 raise
             with suppress(RuntimeError):  # torch's handler of signals may raise once more for the same death
@@ -115,6 +125,9 @@ class Loader:
             ) from error
         if isinstance(sample, DataError):
             raise sample
+        if isinstance(sample, Handed):
+            assert self._slots is not None
+            return self._slots.take(sample)
         return sample
 
     def _judge(self, batch: Batch) -> None:

@@ -14,7 +14,7 @@ from mtv_train.data.order import Order, SampleRef
 from mtv_train.data.randomness import uniform
 from mtv_train.data.settings import LoaderSettings
 from mtv_train.data.shards import Shards
-from mtv_train.data.window import Part, WindowReader, fields_of
+from mtv_train.data.window import Part, WindowReader, fields_of, sizes_of
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ class Samples(Dataset[Batch | DataError]):
                 ref = self.order.replacement(ref)
                 instead = self.index.window(ref.subset, ref.number).key
                 bad.append(BadSample(ref.k, window.key, error.kind, error.message, ref.attempt - 1, instead))
+
+    def decoded_sizes(self) -> list[int]:
+        """Bytes that the tensors decoded for one sample take at most; of what caches hold nothing is known before."""
+        return sizes_of(self._parts, self.index.window_settings, self.index.longest)
 
     def _sample(self, ref: SampleRef, window: Window, bad: list[BadSample]) -> Batch:
         place = (0.5, 0.5)

@@ -40,6 +40,13 @@ def fields_of(parts: Collection[Part], window: WindowSettings) -> tuple[str, ...
     return (*(["mp4"] if "video" in parts else []), *tracks, "txt")
 
 
+def sizes_of(parts: Collection[Part], window: WindowSettings, longest: int) -> list[int]:
+    """Bytes that the tensors of these parts take at most, where no clip has more frames than `longest`."""
+    pictures = [window.frames * 3 * window.height * window.width] if "video" in parts else []
+    heard = samples_at(longest if window.audio_context == "clip" else window.frames, window)
+    return pictures + ([4 * heard] * len(window.tracks) if "waves" in parts else [])
+
+
 class WindowReader:
     """Reads windows of an index; one for each process."""
 

@@ -1,0 +1,128 @@
+"""Samples from the workers to the trainer through memory that both have had since before the workers began.
+
+Torch's own way opens a shared file for every tensor and passes its descriptor over a socket, with a handshake that
+waits for the worker's interpreter: some milliseconds a sample, for the trainer and the worker alike. Here a worker
+writes its samples' tensors into slots of one memory, and only their places travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, UntypedStorage
+from torch.utils.data import Dataset
+
+from mtv_train.data.batch import Batch
+from mtv_train.data.errors import DataError
+from mtv_train.data.samples import Samples
+
+_ALIGNED = 64
+"""Tensors begin at multiples of this, so that any type can be read there."""
+
+
+class Placed(NamedTuple):
+    """Where a tensor lies in its slot: what stands for it on the way."""
+
+    start: int
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """A sample on its way: a batch with `Placed` for its tensors, and their bytes where they did not fit the slot."""
+
+    position: int
+    sample: Batch
+    own: Tensor | None
+
+
+class Slots:
+    """`count` slots, each with room for tensors of some sizes in bytes.
+
+    Position p of the rank's sequence has slot p modulo `count`, so nobody keeps account of them: the trainer must have
+    copied sample p before it asks for a sample that lets a worker begin with p + count. `check` finds out if it had
+    not.
+    """
+
+    def __init__(self, count: int, sizes: Iterable[int]):
+        self._count, self._size = count, sum(map(_aligned, sizes))
+        self._memory = _shared(count * self._size)
+        self._holds = _shared(count * 8).view(torch.int64)
+        """Which position's bytes a slot holds, plus 1."""
+        self._taken: list[int] = []
+
+    def put(self, position: int, sample: Batch) -> Handed:
+        """In a worker: writes a sample's tensors down."""
+        placed: list[tuple[Placed, Tensor]] = []
+        end = 0
+
+        def place(tensor: Tensor) -> Any:
+            nonlocal end
+            placed.append((Placed(end, tensor.dtype, tuple(tensor.shape)), tensor))
+            end = _aligned(end + tensor.nbytes)
+            return placed[-1][0]
+
+        hollow = sample.mapped(place, waves=place)
+        own = None
+        if end <= self._size:
+            memory, slot = self._slot(position)
+            self._holds[slot] = position + 1
+        else:
+            memory = own = torch.empty(end, dtype=torch.uint8)
+        for where, tensor in placed:
+            _within(memory, where).copy_(tensor)
+        return Handed(position, hollow, own)
+
+    def take(self, handed: Handed) -> Batch:
+        """In the trainer: the sample. Its tensors but the waves are views of the slot: join them, then `check`."""
+        memory = handed.own
+        if memory is None:
+            memory, _ = self._slot(handed.position)
+            self._taken.append(handed.position)
+        there = partial(_within, memory)
+        return handed.sample.mapped(there, waves=lambda placed: there(placed).clone())
+
+    def check(self) -> None:
+        """Raises DataError if a sample taken since the last check was written over meanwhile."""
+        taken, self._taken = self._taken, []
+        for position in taken:
+            if int(self._holds[position % self._count]) != position + 1:
+                raise DataError(
+                    f"the worker that made sample {position} of this rank wrote over it before it was copied; "
+                    "set data.loader.workers=0 and report this"
+                )
+
+    def _slot(self, position: int) -> tuple[Tensor, int]:
+        slot = position % self._count
+        return self._memory[slot * self._size : (slot + 1) * self._size], slot
+
+
+class Handing(Dataset[Handed | DataError]):
+    """`Samples` as a worker process answers them."""
+
+    def __init__(self, samples: Samples, slots: Slots):
+        self._samples, self._slots = samples, slots
+
+    def __getitem__(self, position: int) -> Handed | DataError:
+        sample = self._samples[position]
+        return sample if isinstance(sample, DataError) else self._slots.put(position, sample)
+
+
+def _within(memory: Tensor, placed: Any) -> Tensor:
+    """The tensor that lies there, a view of the slot's bytes."""
+    size = placed.dtype.itemsize * torch.Size(placed.shape).numel()
+    return memory[placed.start : placed.start + size].view(placed.dtype).view(placed.shape)
+
+
+def _shared(size: int) -> Tensor:
+    """Bytes that processes share, zero, none of them touched yet: `Tensor.share_memory_` would copy all of them."""
+    return torch.empty(0, dtype=torch.uint8).set_(UntypedStorage._new_shared(size))
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNED) * _ALIGNED
