@@ -41,7 +41,7 @@ SIZES = {"small": WindowSettings(frames=9, height=96, width=144), "full": Window
 DIFFERENT = {"small": 16, "full": 4}
 """Clips that are encoded; the others repeat them."""
 FEWER = {"small": 1, "full": 4}
-"""What `--clips` and `--samples` are divided by: a full window takes a hundred times as long."""
+"""What `--clips` and `--samples` are divided by: a full window takes some thirty times as long."""
 NEAR, FAR, SKIPPED = 10, 1_000_000, 5_000
 
 

@@ -7,14 +7,14 @@ writes its samples' tensors into slots of one memory, and only their places trav
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, UntypedStorage
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from mtv_train.data.batch import Batch
 from mtv_train.data.errors import DataError
@@ -102,15 +102,28 @@ class Slots:
         return self._memory[slot * self._size : (slot + 1) * self._size], slot
 
 
-class Handing(Dataset[Handed | DataError]):
-    """`Samples` as a worker process answers them."""
+class Handing(Dataset[list[Handed | DataError]]):
+    """`Samples` as a worker process answers them: `size` positions at a time."""
 
-    def __init__(self, samples: Samples, slots: Slots):
-        self._samples, self._slots = samples, slots
+    def __init__(self, samples: Samples, slots: Slots, size: int):
+        self._samples, self._slots, self._size = samples, slots, size
 
-    def __getitem__(self, position: int) -> Handed | DataError:
-        sample = self._samples[position]
+    def __getitem__(self, positions: range) -> list[Handed | DataError]:
+        return [self._handed(position) for position in positions]
+
+    def _handed(self, position: int) -> Handed | DataError:
+        sample = self._samples.at(position, self._coming(position))
         return sample if isinstance(sample, DataError) else self._slots.put(position, sample)
+
+    def _coming(self, position: int) -> Iterator[int]:
+        """What this worker is going to be asked for after a position, as long as all answer in turn."""
+        worker = get_worker_info()
+        others = worker.num_workers - 1 if worker else 0
+        while True:
+            position += 1
+            if position % self._size == 0:
+                position += others * self._size
+            yield position
 
 
 def _within(memory: Tensor, placed: Any) -> Tensor:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import fsspec
@@ -19,7 +19,7 @@ from demix.store import is_local
 from mtv_train.data.demix_rows import demix_rows, is_demix, version
 from mtv_train.data.errors import DatasetError
 from mtv_train.data.settings import DataSettings, WindowSettings
-from mtv_train.data.table import FIELDS, VERSION, ClipRow, clip_row, open_table, write_table
+from mtv_train.data.table import FIELDS, VERSION, ClipRow, Rows, open_table, write_table
 from mtv_train.data.tar_rows import scan_tars
 
 _KEPT_ROWS = 256
@@ -58,7 +58,7 @@ class DatasetIndex:
             self._ends[subset] = np.cumsum(windows[self._rows[subset]])
         self._used = np.flatnonzero(windows > 0)
         # Whoever reads ahead asks for a clip several times.
-        self._row = lru_cache(_KEPT_ROWS)(partial(clip_row, self._table))
+        self._row = lru_cache(_KEPT_ROWS)(Rows(self._table))
 
     def __reduce__(self) -> tuple[object, ...]:
         return DatasetIndex, (self.path, self.window_settings, self.split, self.storage_options)

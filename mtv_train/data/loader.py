@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -56,8 +57,8 @@ class Loader:
         self._stage = stage.name
         self._handed_out = 0
         self._bad = 0
-        self._processes: DataLoader[Batch | Handed | DataError] | None = None
         self._running: Iterator[Batch | Handed | DataError] | None = None
+        self._workers: Iterator[list[Handed | DataError]] | None = None
         self._slots: Slots | None = None
         self._pinned = settings.pin_memory and torch.cuda.is_available()
 
@@ -85,28 +86,34 @@ class Loader:
 
     def close(self) -> None:
         """Ends the worker processes. The loader starts again from its position if it is iterated on."""
-        if self._processes is not None:
-            running, self._running, self._processes, self._slots = self._running, None, None, None
-            shutdown = getattr(running, "_shutdown_workers", None)
-            if shutdown is not None:
-                shutdown()
+        workers, self._running, self._workers, self._slots = self._workers, None, None, None
+        shutdown = getattr(workers, "_shutdown_workers", None)
+        if shutdown is not None:
+            shutdown()
 
     def _start(self) -> Iterator[Batch | Handed | DataError]:
-        workers, samples = self._settings.workers, self._samples
-        if workers:
-            # Workers begin with a sample when torch hands out the one that is `workers x prefetch` before it, and a
-            # batch is copied once its last sample is there: so no slot is used again too early.
-            ahead = workers * self._settings.prefetch
-            self._slots = Slots(ahead + self._place.share, samples.decoded_sizes())
-        self._processes = DataLoader(
-            samples if self._slots is None else Handing(samples, self._slots),
-            batch_size=None,
-            sampler=_From(self._handed_out * self._place.share),
-            num_workers=workers,
-            prefetch_factor=self._settings.prefetch if workers else None,
-            multiprocessing_context=self._settings.start_method if workers else None,
+        workers, prefetch, share = self._settings.workers, self._settings.prefetch, self._place.share
+        position = self._handed_out * share
+        if not workers:
+            return map(self._samples.__getitem__, count(position))
+        # Every message costs both sides. Several samples share one where that neither keeps a worker from taking part
+        # in a batch, so that the first is there as early, nor leaves it without work while one is on its way.
+        group = max(1, min(share // workers, prefetch // 2))
+        ahead = max(prefetch // group, 1)
+        # Torch lets a worker begin with a group when the one `workers * ahead` before it is asked for; by then all
+        # batches are copied but the one that is being put together.
+        self._slots = Slots(workers * ahead * group + group - 1 + share, self._samples.decoded_sizes())
+        self._workers = iter(
+            DataLoader(
+                Handing(self._samples, self._slots, group),
+                batch_size=None,
+                sampler=_Groups(position, group),
+                num_workers=workers,
+                prefetch_factor=ahead,
+                multiprocessing_context=self._settings.start_method,
+            )
         )
-        return iter(self._processes)
+        return chain.from_iterable(self._workers)
 
     def _next(self) -> Batch:
         assert self._running is not None
@@ -146,14 +153,15 @@ class Loader:
             )
 
 
-class _From(Sampler[int]):
-    """All positions from one on."""
+class _Groups(Sampler[range]):
+    """All positions from one on, in groups that end at the multiples of `size`."""
 
-    def __init__(self, start: int):
-        self._start = start
+    def __init__(self, start: int, size: int):
+        self._start, self._size = start, size
 
-    def __iter__(self) -> Iterator[int]:
-        position = self._start
+    def __iter__(self) -> Iterator[range]:
+        start = self._start
         while True:
-            yield position
-            position += 1
+            end = start - start % self._size + self._size
+            yield range(start, end)
+            start = end

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-from torch.utils.data import Dataset, get_worker_info
+from itertools import count, islice
 
 from mtv_train.data.batch import BadSample, Batch
 from mtv_train.data.cached import CachedPart, Caches
@@ -38,7 +38,7 @@ class Slice:
         return self.start + step * self.batch + self.rank * self.share + within
 
 
-class Samples(Dataset[Batch | DataError]):
+class Samples:
     """`samples[q]` is this rank's q-th sample as a batch of one, or the error that ends the run.
 
     Errors are answered, not raised: torch would rebuild them in the trainer's process without their fields.
@@ -59,7 +59,11 @@ class Samples(Dataset[Batch | DataError]):
         self._reader = WindowReader(index, self._shards)
 
     def __getitem__(self, position: int) -> Batch | DataError:
-        self._look_ahead(position)
+        return self.at(position, count(position + 1))
+
+    def at(self, position: int, coming: Iterator[int]) -> Batch | DataError:
+        """The same; `coming` are the positions that this process is going to be asked for next, as far as is known."""
+        self._look_ahead(coming)
         ref = self.order.item(self.place.k(position))
         bad: list[BadSample] = []
         while True:
@@ -101,15 +105,11 @@ class Samples(Dataset[Batch | DataError]):
             bad=tuple(bad),
         )
 
-    def _look_ahead(self, position: int) -> None:
-        """Fetches the bytes of what this worker is going to be asked for next. Only a guess: a wrong one costs time."""
-        worker = get_worker_info()
-        step = worker.num_workers if worker else 1
-        if self.settings.read_ahead and self.settings.read_ahead_bytes:
-            coming = (
-                self.order.item(self.place.k(position + step * turn)) for turn in range(1, self.settings.read_ahead + 1)
-            )
-            self._shards.expect((self.index.window(ref.subset, ref.number).clip for ref in coming), self._fields)
+    def _look_ahead(self, coming: Iterator[int]) -> None:
+        """Fetches the bytes of what comes next. Only a guess: a wrong one costs time."""
+        if self.settings.read_ahead:
+            refs = (self.order.item(self.place.k(position)) for position in islice(coming, self.settings.read_ahead))
+            self._shards.expect((self.index.window(ref.subset, ref.number).clip for ref in refs), self._fields)
 
 
 def _parts_to_read(caches: Caches | None) -> tuple[Part, ...]:

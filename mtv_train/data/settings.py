@@ -56,13 +56,16 @@ class LoaderSettings(Settings):
     workers: int = Field(default=4, ge=0)
     """Processes that decode ahead; 0: everything in the trainer's process."""
     prefetch: int = Field(default=2, ge=1)
-    """Samples that a worker holds ready. Memory: workers x prefetch x one window (49 x 480 x 720: 51 MB)."""
+    """Samples that a worker holds ready; from 4 on, quick ones travel several at a time, at less cost each.
+    Shared memory: workers x prefetch and a rank's part of a batch, each a window (49 x 480 x 720: 51 MB) and its waves.
+    """
     start_method: Literal["fork", "forkserver", "spawn"] = "fork"
     """How workers start. `forkserver` where the trainer has threads that do not survive a fork."""
     read_ahead_bytes: int = Field(default=64 << 20, ge=0)
-    """Bound of a worker's cache of shard bytes, filled ahead with what it is going to need; 0: no cache."""
+    """Bound of a worker's cache of bytes from an object store, filled ahead with what it is going to need; 0: no cache.
+    Shards on a disk, local or mounted, are left to the system's own cache."""
     read_ahead: int = Field(default=2, ge=0)
-    """Samples whose bytes a worker fetches ahead, by threads."""
+    """Samples whose bytes a worker fetches ahead: by threads, or by telling the system."""
     check_hashes: bool = True
     """Whether every member's sha256 is compared with the index."""
     max_bad_share: float = Field(default=0.01, ge=0, le=1)
@@ -70,7 +73,7 @@ class LoaderSettings(Settings):
     attempts: int = Field(default=8, ge=1)
     """Replacements tried for one bad sample before the run stops."""
     pin_memory: bool = False
-    """Copy batches into page-locked memory, for GPUs."""
+    """Put batches into page-locked memory, for GPUs; nothing without one."""
 
 
 class DataSettings(Settings):

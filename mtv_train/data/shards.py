@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
 
 import fsspec
 
@@ -12,6 +14,9 @@ from demix.store import is_local
 from mtv_train.data.errors import SampleError
 from mtv_train.data.read_ahead import ReadAhead, Span
 from mtv_train.data.table import ClipRow, Member
+
+_ADVICE = getattr(os, "POSIX_FADV_WILLNEED", None)
+"""What tells the system to read ahead; None where it cannot be told, as on macOS: threads do it there."""
 
 _GAP = 1 << 18
 """Members closer than this are read in one go: a request costs more than these bytes."""
@@ -32,6 +37,8 @@ class Shards:
         self._options = dict(storage_options or {})
         self._check = check_hashes
         self.ahead = ReadAhead(self._read, read_ahead_bytes)
+        # Each sample announces the next few, so that a span is announced several times in a row.
+        self._advise = lru_cache(64)(self._advise_now)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _remade, (self.addresses, self._options, self.ahead.limit, self._check)
@@ -42,7 +49,7 @@ class Shards:
         data: dict[str, bytes] = {}
         for span, members in _spans(clip, fields):
             try:
-                whole = self.ahead.get(span)
+                whole = self._read(span) if self._is_file(span) else self.ahead.get(span)
             except Exception as error:  # every store has errors of its own
                 where = self.addresses[clip.shard]
                 raise SampleError(clip.key, "read", f"{where}: {type(error).__name__}: {error}") from error
@@ -53,7 +60,11 @@ class Shards:
 
     def expect(self, clips: Iterable[ClipRow], fields: Collection[str]) -> None:
         """Says which clips are going to be read next, so that their bytes are fetched meanwhile. Never raises."""
-        self.ahead.fetch(span for clip in clips for span, _ in _spans(clip, set(fields) & set(clip.members)))
+        spans = [span for clip in clips for span, _ in _spans(clip, set(fields) & set(clip.members))]
+        for span in spans:
+            if self._is_file(span):
+                self._advise(span)
+        self.ahead.fetch(span for span in spans if not self._is_file(span))
 
     def close(self) -> None:
         self.ahead.close()
@@ -66,14 +77,36 @@ class Shards:
             where = self.addresses[clip.shard]
             raise SampleError(clip.key, "hash", f"{name} in {where} is not what the index knows; run demix verify")
 
+    def _is_file(self, span: Span) -> bool:
+        """Whether the system reads ahead for us: its page cache is shared by all processes, and asking it costs less
+        than waking a thread."""
+        return _ADVICE is not None and is_local(self.addresses[span.shard])
+
     def _read(self, span: Span) -> bytes:
         address = self.addresses[span.shard]
         if not is_local(address):
             files, path = fsspec.core.url_to_fs(address, **self._options)
             return bytes(files.cat_file(path, span.start, span.end))
-        # Read by position: threads share the file.
-        with open(address.removeprefix("file://"), "rb", buffering=0) as file:
-            return os.pread(file.fileno(), span.size, span.start)
+        file = _open(address)
+        try:
+            return os.pread(file, span.size, span.start)
+        finally:
+            os.close(file)
+
+    def _advise_now(self, span: Span) -> None:
+        """Has the system begin to read a span of a local or mounted file."""
+        if _ADVICE is None:
+            return
+        with suppress(OSError):  # whatever is wrong shows, with its name, when the bytes are needed
+            file = _open(self.addresses[span.shard])
+            try:
+                os.posix_fadvise(file, span.start, span.size, _ADVICE)
+            finally:
+                os.close(file)
+
+
+def _open(address: str) -> int:
+    return os.open(address.removeprefix("file://"), os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _remade(addresses: Sequence[str], options: Mapping[str, str], limit: int, check: bool) -> Shards:

@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from demix.store import atomic
@@ -105,16 +106,36 @@ def open_table(path: Path) -> tuple[pa.Table, list[str], list[str]]:
     return table, lists[0], lists[1]
 
 
-def clip_row(table: pa.Table, number: int) -> ClipRow:
-    """One row of an index."""
-    [row] = table.slice(number, 1).to_pylist()
-    members = {
-        field: Member(row[f"{field}:offset"], row[f"{field}:size"], row[f"{field}:sha256"])
-        for field in FIELDS
-        if row[f"{field}:size"] >= 0
-    }
-    length = Fraction(row["length_numerator"], row["length_denominator"])
-    return ClipRow(row["key"], row["shard"], row["split"], tuple(row["subsets"].split("+")), length, members)
+class Rows:
+    """The rows of an index by number. Reads the mapped columns as numpy does: a row by pyarrow takes ten times as
+    long, and every sample needs one."""
+
+    def __init__(self, table: pa.Table):
+        parts = {name: table[name].chunk(0) if len(table) else table[name].combine_chunks() for name in schema().names}
+        self._texts = {name: parts[name] for name in ("key", "split", "subsets")}
+        self._numbers = {name: np.from_dlpack(part) for name, part in parts.items() if pa.types.is_integer(part.type)}
+        self._hashes = {field: _hashes(parts[f"{field}:sha256"]) for field in FIELDS}
+
+    def __call__(self, number: int) -> ClipRow:
+        key, split, subsets = (self._texts[name][number].as_py() for name in ("key", "split", "subsets"))
+        members = {}
+        for field in FIELDS:
+            size = int(self._numbers[f"{field}:size"][number])
+            if size >= 0:
+                offset = int(self._numbers[f"{field}:offset"][number])
+                members[field] = Member(offset, size, self._hashes[field][number].tobytes())
+        numerator, denominator = (
+            int(self._numbers[name][number]) for name in ("length_numerator", "length_denominator")
+        )
+        shard = int(self._numbers["shard"][number])
+        return ClipRow(key, shard, split, tuple(subsets.split("+")), Fraction(numerator, denominator), members)
+
+
+def _hashes(column: pa.Array) -> np.ndarray:
+    """(rows, 32) bytes, a view."""
+    held = column.buffers()[1]
+    flat = np.frombuffer(b"" if held is None else held, np.uint8, 32 * len(column), 32 * column.offset)
+    return flat.reshape(-1, 32)
 
 
 def _flat(row: ClipRow) -> dict[str, Any]:

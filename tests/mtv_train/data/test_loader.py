@@ -17,54 +17,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtv_train.data.batch import BadSample, Batch, join
-from mtv_train.data.errors import DatasetError, TooManyBadSamples, WorkerDied
+from mtv_train.data.errors import TooManyBadSamples, WorkerDied
 from mtv_train.data.index import DatasetIndex
 from mtv_train.data.loader import Loader
 from mtv_train.data.order import Order, StageMix
 from mtv_train.data.settings import DataSettings, LoaderSettings, WindowSettings
+from tests.mtv_train.data.small import CLIPS, MIX, load, open_index, same
 from tests.mtv_train.datasets import RATE, TinyClip, write_tars
-
-WINDOW = WindowSettings(frames=9, stride=2, height=48, width=64)
-MIX = StageMix("stage", {"single_character": 3, "sound_event": 1})
-CLIPS = [
-    TinyClip(number, frames=12 + number % 3, subsets=("single_character",) if number % 3 else ("sound_event",))
-    for number in range(9)
-]
-
-
-def open_index(folder: Path, **parts: Any) -> DatasetIndex:
-    return DatasetIndex.open(DataSettings(dataset=str(folder), window=WINDOW, **parts))
 
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> DatasetIndex:
     return open_index(write_tars(tmp_path_factory.mktemp("tars"), CLIPS))
-
-
-def load(index: DatasetIndex, batches: int, *, workers: int = 0, **place: Any) -> list[Batch]:
-    loader = Loader(index, place.pop("mix", MIX), 3, LoaderSettings(workers=workers), **place)
-    try:
-        return [next(loader) for _ in range(batches)]
-    finally:
-        loader.close()
-
-
-def same(one: Batch, other: Batch) -> bool:
-    """Everything that a batch holds, to the bit."""
-    assert one.video is not None
-    assert other.video is not None
-    assert one.waves is not None
-    assert other.waves is not None
-    plain = ("stage", "seed", "ks", "keys", "subsets", "captions", "bad")
-    return (
-        all(getattr(one, name) == getattr(other, name) for name in plain)
-        and torch.equal(one.video, other.video)
-        and all(
-            (a.frames, a.first) == (b.frames, b.first)
-            and all(torch.equal(a.waves[name], b.waves[name]) for name in a.waves)
-            for a, b in zip(one.waves, other.waves, strict=True)
-        )
-    )
 
 
 def whole(ranks: Sequence[Iterable[Batch]]) -> list[Batch]:
@@ -101,10 +65,21 @@ def test_ranks_change_nothing(index: DatasetIndex, share: int, world: int, start
     assert [k for batch in alone for k in batch.ks] == list(range(start, start + 2 * size))
 
 
-def test_workers_change_nothing(index: DatasetIndex) -> None:
-    none = load(index, 3, batch=4)
-    some = load(index, 3, batch=4, workers=3)
+@pytest.mark.parametrize(("workers", "prefetch", "share"), [(3, 2, 4), (1, 1, 3), (2, 5, 5), (1, 8, 3)])
+def test_workers_change_nothing(index: DatasetIndex, workers: int, prefetch: int, share: int) -> None:
+    """Also after the memory that samples travel through was used several times over, whatever travels together."""
+    none = load(index, 9, batch=share)
+    some = load(index, 9, batch=share, workers=workers, prefetch=prefetch)
     assert all(same(one, other) for one, other in zip(none, some, strict=True))
+
+
+def test_workers_that_do_not_fork_change_nothing(index: DatasetIndex) -> None:
+    settings_ = LoaderSettings(workers=1, start_method="forkserver")
+    loader = Loader(index, MIX, 3, settings_, batch=2)
+    try:
+        assert same(next(loader), load(index, 1, batch=2)[0])
+    finally:
+        loader.close()
 
 
 def test_micro_batches_are_parts_of_the_batch(index: DatasetIndex) -> None:
@@ -128,12 +103,13 @@ def test_resumed_on_other_ranks_with_other_workers_it_goes_on_exactly(index: Dat
 
 
 def test_a_loader_goes_on_after_it_was_closed(index: DatasetIndex) -> None:
-    loader = Loader(index, MIX, 3, LoaderSettings(workers=1), batch=2)
-    first = next(loader)
-    loader.close()
-    second = next(loader)
-    loader.close()
-    assert [first.ks, second.ks] == [(0, 1), (2, 3)]
+    """Also within what travels together."""
+    loader = Loader(index, MIX, 3, LoaderSettings(workers=1, prefetch=4), batch=3)
+    batches = []
+    for _ in range(3):
+        batches.append(next(loader))
+        loader.close()
+    assert all(same(one, other) for one, other in zip(batches, load(index, 3, batch=3), strict=True))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(index: DatasetIndex) -> None:
@@ -280,63 +256,3 @@ def test_a_worker_that_is_killed_is_an_error_with_a_remedy(
     os.waitpid(child, 0)
     with os.fdopen(reading) as said:
         assert "lower data.loader.workers or data.loader.prefetch" in said.read()
-
-
-# --- the index of plain tars ------------------------------------------------------------------------------------------
-
-
-def test_plain_tars_are_indexed_by_their_own_subsets_and_splits(tmp_path: Path) -> None:
-    held_out = TinyClip(11, split="test")
-    plain = TinyClip(12, instead={"json": None})
-    both = TinyClip(13, subsets=("single_character", "sound_event"))
-    folder = write_tars(tmp_path, [*CLIPS, held_out, plain, both])
-    index = open_index(folder)
-    assert index.subsets == ("all", "single_character", "sound_event")
-    expected = [clip for clip in (*CLIPS, both) if "sound_event" in clip.subsets]
-    assert index.count("sound_event") == sum((clip.frames - 9) // 2 + 1 for clip in expected)
-    assert index.count("all") == (12 - 9) // 2 + 1
-    settings_ = DataSettings(dataset=str(folder), window=WINDOW)
-    test = DatasetIndex.open(settings_, "test")
-    assert [test.clip(number).key for number in range(test.clips)] == ["clip0011"]
-    with pytest.raises(DatasetError, match="no clip is in the subset 'visual_mood'; there are all, single"):
-        index.count("visual_mood")
-
-
-def test_a_clip_too_short_for_a_window_has_none(tmp_path: Path) -> None:
-    index = open_index(write_tars(tmp_path, [TinyClip(0, frames=8), TinyClip(1, frames=9)]))
-    assert index.clips == 1
-    assert index.window("single_character", 0).key == "clip0001@0"
-
-
-def test_unusable_clips_are_refused_by_name_or_left_out(tmp_path: Path) -> None:
-    clips = [CLIPS[1], TinyClip(5, instead={"speech.flac": None}), TinyClip(6, instead={"mp4": b"none"})]
-    folder = write_tars(tmp_path, clips)
-    with pytest.raises(DatasetError, match=r"2 of 3 clips cannot be used: .*clip0005.*no member speech\.flac"):
-        open_index(folder)
-    index = open_index(folder, unusable="leave_out")
-    assert index.clips == 1
-    assert index.left_out == ["clip0005", "clip0006"]
-
-
-def test_a_dataset_that_changed_is_another(tmp_path: Path) -> None:
-    before = open_index(write_tars(tmp_path, CLIPS[:4])).fingerprint()
-    assert open_index(tmp_path).fingerprint() == before
-    changed = [*CLIPS[:3], TinyClip(3, subsets=CLIPS[3].subsets, caption="Another text.")]
-    assert open_index(write_tars(tmp_path, changed)).fingerprint() != before
-    wider = WINDOW.model_copy(update={"stride": 4})
-    assert DatasetIndex.open(DataSettings(dataset=str(tmp_path), window=wider)).fingerprint() != before
-
-
-def test_tars_are_read_from_an_object_store_alike(tmp_path: Path, index: DatasetIndex) -> None:
-    import fsspec
-
-    files = fsspec.filesystem("memory")
-    folder = write_tars(tmp_path, CLIPS)
-    for tar in folder.glob("*.tar"):
-        files.pipe_file(f"/bucket/{tar.name}", tar.read_bytes())
-    remote = DatasetIndex.open(
-        DataSettings(dataset="memory://bucket", window=WINDOW, index_cache=str(tmp_path / "index"))
-    )
-    assert remote.shards[0].startswith("memory://")
-    assert remote.fingerprint() == index.fingerprint()
-    assert all(same(a, b) for a, b in zip(load(index, 1, batch=6), load(remote, 1, batch=6), strict=True))
