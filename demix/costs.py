@@ -1,8 +1,8 @@
 """What film costs: recorded figures of stages and models, and what they add up to on a cluster.
 
-The figures are those of benchmarks/results (arithmetic of networks counted, processor time measured), for the default
-settings. The learned models were never run on film in bulk: how much of the counted arithmetic a GPU does in a second
-is an assumption, and printed as one.
+The figures are those of benchmarks/results, for the default settings: networks measured on one GPU, one at a time, and
+their arithmetic counted; processor time measured. For the networks that were not measured, how much of the counted
+arithmetic a GPU does in a second is an assumption, and printed as one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from demix.report.paper import SOURCE_HOURS
 RAW_HOURS = sum(SOURCE_HOURS.values())
 """Of film that the paper started from: 13,891."""
 RESULTS = "benchmarks/results"
-COUNTED, DEMIXING, VOICES = (f"{RESULTS}/{name}.md" for name in ("costs", "demixing", "voices"))
+COUNTED, DEMIXING, VOICES, ON_GPU = (f"{RESULTS}/{name}.md" for name in ("costs", "demixing", "voices", "backends_gpu"))
+MEASURED_ON = "H200"
 SIZES = "published sizes; not run"
 SERVICE = "a service; bought, not computed here"
 
@@ -29,6 +30,8 @@ class Figure(NamedTuple):
 
     gigaflops: float = 0.0
     """Billions of multiplications and additions: on a GPU where there is one."""
+    gpu_speed: float = 0.0
+    """Seconds of media that one `MEASURED_ON` answers for in a second, as `ON_GPU` has it; 0: not measured."""
     cpu_seconds: float = 0.0
     """Seconds of one processor core."""
     source: str = COUNTED
@@ -38,27 +41,28 @@ class Figure(NamedTuple):
 
 FIGURES: Mapping[tuple[str, str], Figure] = {
     ("shots", "adaptive"): Figure(cpu_seconds=0.111),
-    ("shots", "transnetv2"): Figure(gigaflops=41.6),
+    ("shots", "transnetv2"): Figure(gigaflops=41.6, gpu_speed=147.0),
     ("clip_media", ""): Figure(cpu_seconds=0.344),
     ("audio_quality", "signal"): Figure(cpu_seconds=0.014),
-    ("audio_quality", "audiobox"): Figure(gigaflops=13.9),
+    ("audio_quality", "audiobox"): Figure(gigaflops=13.9, gpu_speed=315.0),
     ("demix_three", "lite"): Figure(cpu_seconds=0.050, source=DEMIXING),
-    ("demix_three", "cdx23"): Figure(gigaflops=327.6),
-    ("demix_three", "bandit_plus"): Figure(gigaflops=961.5),
+    ("demix_three", "cdx23"): Figure(gigaflops=327.6, gpu_speed=14.6),
+    ("demix_three", "bandit_plus"): Figure(gigaflops=961.5, gpu_speed=15.3),
     ("demix_two", "lite"): Figure(cpu_seconds=0.052, source=DEMIXING),
-    ("demix_two", "spleeter"): Figure(gigaflops=2.1),
+    ("demix_two", "spleeter"): Figure(gigaflops=2.1, gpu_speed=53.6),
     # Persons and faces of `lite` are one pass of one detector: its time stands with the faces.
     ("persons", "mtcnn"): Figure(),
     ("faces", "mtcnn"): Figure(cpu_seconds=0.13, source=VOICES),
-    ("persons", "rtdetr"): Figure(gigaflops=546.9),
+    ("persons", "rtdetr"): Figure(gigaflops=546.9, gpu_speed=17.9),
     ("persons", "yolo"): Figure(gigaflops=4 * 68.0, source=SIZES),
-    ("faces", "s3fd"): Figure(gigaflops=2056.1),
+    ("faces", "s3fd"): Figure(gigaflops=2056.1, gpu_speed=24.9),
     ("diarization", "lite"): Figure(cpu_seconds=0.02, source=VOICES),
     ("diarization", "scribe"): Figure(source=SERVICE),
     ("active_speaker", "mouth_flow"): Figure(cpu_seconds=0.08, source=VOICES),
-    ("active_speaker", "talknet"): Figure(gigaflops=25.6),
-    ("active_speaker", "lr_asd"): Figure(gigaflops=8.3),
-    ("active_speaker", "light_asd"): Figure(gigaflops=10.2),
+    # Counted for one of the six chunk lengths that it averages by default.
+    ("active_speaker", "talknet"): Figure(gigaflops=6 * 25.6, gpu_speed=91.7),
+    ("active_speaker", "lr_asd"): Figure(gigaflops=8.3, gpu_speed=539.0),
+    ("active_speaker", "light_asd"): Figure(gigaflops=10.2, gpu_speed=460.0),
     ("captioning", "facts"): Figure(cpu_seconds=0.016),
     # 2 x 7.6e9 parameters x 12,000 tokens and 64 pictures through a tower of 0.67 TFLOP, once in a clip of 11 s.
     ("captioning", "llava_video"): Figure(gigaflops=20_500.0, source=SIZES, half=True),
@@ -77,9 +81,11 @@ class Cluster(Settings):
     gpus: int = Field(8, ge=0)
     cpus: int = Field(64, ge=1)
     """Processor cores."""
+    gpu_speed: float = Field(1.0, gt=0)
+    """Speed of one GPU, an H200 being 1: for the networks that were measured on one."""
     gpu_teraflops: float = Field(15.0, gt=0)
-    """Of the counted arithmetic, trillions that one GPU really does in a second, in float32, decoding and small batches
-    included. An H100 is sold with 67."""
+    """For the others: of the counted arithmetic, trillions that one GPU really does in a second, in float32, decoding
+    and small batches included. An H100 is sold with 67."""
     gpu_teraflops_half: float = Field(200.0, gt=0)
     """The same in 16 bits. An H100 is sold with 989."""
     cpu_gigaflops: float = Field(30.0, gt=0)
@@ -97,6 +103,8 @@ class Cost(NamedTuple):
     cpu_hours: float
     source: str
     """Where the figure comes from; empty where there is none, and then the hours are 0."""
+    counted: bool = False
+    """Whether the GPU-hours follow from counted arithmetic, and not from a measurement on a GPU."""
 
 
 def costs_of(settings: BuildSettings, cluster: Cluster) -> list[Cost]:
@@ -110,9 +118,12 @@ def _cost(role: str, model: str, cluster: Cluster) -> Cost:
     figure = FIGURES.get((role, model))
     if figure is None:
         return Cost(role, model, hours, 0.0, 0.0, "")
+    if cluster.gpus and figure.gpu_speed:
+        gpu_hours = hours / (figure.gpu_speed * cluster.gpu_speed)
+        return Cost(role, model, hours, gpu_hours, hours * figure.cpu_seconds, ON_GPU)
     if cluster.gpus:
         teraflops = cluster.gpu_teraflops_half if figure.half else cluster.gpu_teraflops
         gpu_hours = hours * figure.gigaflops / (1000 * teraflops)
-        return Cost(role, model, hours, gpu_hours, hours * figure.cpu_seconds, figure.source)
+        return Cost(role, model, hours, gpu_hours, hours * figure.cpu_seconds, figure.source, figure.gigaflops > 0)
     cpu_seconds = figure.cpu_seconds + figure.gigaflops / cluster.cpu_gigaflops
     return Cost(role, model, hours, 0.0, hours * cpu_seconds, figure.source)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from demix.cli import main
-from demix.costs import COUNTED, DEMIXING, FIGURES, RAW_HOURS, SERVICE, SIZES, VOICES, Cluster, costs_of
+from demix.costs import COUNTED, DEMIXING, FIGURES, ON_GPU, RAW_HOURS, SERVICE, SIZES, VOICES, Cluster, costs_of
 from demix.models import MODELS
 from demix.recipe import load_settings
 
@@ -16,12 +16,15 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_hours_add_up_by_hand() -> None:
-    """One network on one GPU: 13,891 hours of clips at so many GFLOP a second over so many TFLOP a second."""
-    costs = {cost.role: cost for cost in costs_of(load_settings("paper"), Cluster(gpu_teraflops=10.0, clip_share=0.5))}
-    spleeter = FIGURES["demix_two", "spleeter"].gigaflops
-    assert costs["demix_two"].gpu_hours == pytest.approx(0.5 * 13_891 * spleeter / 10_000)
+    """Measured: hours of clips over the speed. Counted: hours times GFLOP a second over TFLOP a second."""
+    cluster = Cluster(gpu_speed=0.5, gpu_teraflops=10.0, clip_share=0.5)
+    costs = {cost.role: cost for cost in costs_of(load_settings("paper"), cluster)}
+    assert costs["demix_two"].gpu_hours == pytest.approx(0.5 * 13_891 / (0.5 * 53.6))
     assert costs["demix_two"].cpu_hours == 0
+    assert costs["demix_two"].source == ON_GPU
+    assert costs["persons"].gpu_hours == pytest.approx(0.5 * 13_891 * 272 / 10_000)
     assert costs["captioning"].gpu_hours == pytest.approx(0.5 * 13_891 * 20_500 / 200_000), "in 16 bits"
+    assert {cost.role for cost in costs.values() if cost.counted} == {"persons", "captioning"}
     assert costs["shots"].hours == 13_891 == RAW_HOURS
     assert costs["faces"].hours == 13_891 / 2
     assert costs["diarization"].source == SERVICE
@@ -39,8 +42,15 @@ def test_a_model_without_a_figure_is_named_and_not_guessed(capsys: pytest.Captur
     said = capsys.readouterr().out
     assert "none recorded" in said
     assert "without faces yunet, diarization pyannote" in said
-    assert "assumed, not measured" in said
+    assert "the H200 that the networks were measured on" in said
     assert "on 4 GPUs and 64 cores" in said
+
+
+def test_what_was_not_measured_is_said_to_be_assumed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--hours", "--profile", "paper"]) == 0
+    said = capsys.readouterr().out
+    assert "of persons yolo, captioning llava_video the arithmetic is counted" in said
+    assert "assumed, not measured" in said
 
 
 def test_the_figures_are_those_that_the_benchmarks_recorded() -> None:
@@ -50,9 +60,17 @@ def test_the_figures_are_those_that_the_benchmarks_recorded() -> None:
         assert not model or model in MODELS[role], (role, model)
         if figure.source in (SIZES, SERVICE) or not (figure.gigaflops or figure.cpu_seconds):
             continue
-        text, value = recorded[figure.source], figure.gigaflops or figure.cpu_seconds
-        numbers = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\.\d+", text)]
-        assert value in numbers, (role, model, value)
+        value = figure.gigaflops or figure.cpu_seconds
+        value /= 6 if model == "talknet" else 1  # chunk lengths
+        numbers = [float(number.replace(",", "")) for number in re.findall(r"\d[\d,]*\.\d+", recorded[figure.source])]
+        assert any(value == pytest.approx(number) for number in numbers), (role, model, value)
+
+
+def test_speeds_are_those_that_the_gpu_benchmark_recorded() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", (ROOT / ON_GPU).read_text(), re.MULTILINE))
+    rows["rtdetr"] = rows["rtdetr_r50"]  # the default's size
+    measured = {model: figure.gpu_speed for (_, model), figure in FIGURES.items() if figure.gpu_speed}
+    assert measured == {model: float(rows[model]) for model in measured}
 
 
 def test_without_output_and_hours_it_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:

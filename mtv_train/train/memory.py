@@ -76,10 +76,11 @@ def activations(settings: TrainSettings, half: int) -> int:
     tokens = frames * (height // backbone.patch_size) * (width // backbone.patch_size) + backbone.max_text_seq_length
     one = tokens * backbone.width * half * parallel.micro_batch
     attentions = 1 + len(settings.model.mtv.interval_tracks)
-    # A block's input; the attentions' outputs; a self-attention's four projections and a cross-attention's two.
+    # A block's input; the attentions' outputs; the projections that go in: a self-attention's three and a
+    # cross-attention's one. What comes out is only summed, and kept by code that is not compiled alone.
     kept = {
         "none": _WORKING_BYTES / 2,
-        "projections": 1.0 + attentions + 4 + 2 * (attentions - 1),
+        "projections": 1.0 + attentions + 3 + (attentions - 1) + (0 if parallel.compile else attentions),
         "selective": 1.0 + attentions,
         "full": 1.0,
     }[parallel.activation]
