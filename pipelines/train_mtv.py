@@ -33,7 +33,9 @@ def main() -> int:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    from mtv_train.commands.train import settings_of
+    from mtv_train.commands.train import settings_of, summary
+    from mtv_train.train.checkpoint import committed, read_state
+    from mtv_train.train.state import Position
 
     try:
         settings = settings_of(args)
@@ -61,8 +63,9 @@ def main() -> int:
             name="ray", storage_path=str(args.run.absolute()), failure_config=FailureConfig(args.max_failures)
         ),
     )
-    result = trainer.fit()
-    print(f"{args.run}: {result.metrics}")
+    trainer.fit()
+    state = read_state(args.run, committed(args.run)[-1])
+    print(summary(args.run, Position.from_json(state["position"])))
     return 0
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import record
 
 from mtv_train.config import TrainSettings
 from mtv_train.recipes import load
+from mtv_train.train.state import Position
 
 
 def settings_of(args: argparse.Namespace) -> TrainSettings:
@@ -24,5 +26,10 @@ def train(args: argparse.Namespace) -> int:
 
     options = Options(args.device, args.accept_changes, args.skip_empty_stages, args.stop_after)
     position = run_training(settings_of(args), args.run, options)
-    print(f"{args.run}: {position.step} steps, {position.total_samples} samples, stage {position.stage}")
+    print(summary(args.run, position))
     return 0
+
+
+def summary(run: Path, position: Position) -> str:
+    """Where a run stands, in a line."""
+    return f"{run}: {position.step} steps, {position.total_samples} samples, stage {position.stage}"
