@@ -22,7 +22,7 @@ demo: $(VENV)/.ready  ## sample films, full build, report (a few minutes)
 	$(RUN)/demix build $(DEMO)/films/sources.csv --output $(DEMO)/dataset --address local --keep-work \
 		--set pack.test_seed=1
 	$(RUN)/demix verify $(DEMO)/dataset
-	@echo "open $(CURDIR)/$(DEMO)/dataset/report/index.html"
+	@echo "open $(abspath $(DEMO))/dataset/report/index.html"
 
 train-demo: $(VENV)/.ready  ## a tiny MTV on the demo's dataset, all five stages, on the CPU (a few minutes)
 	@test -f $(DEMO)/dataset/build.json || $(MAKE) demo

@@ -6,10 +6,10 @@ released size.
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from demix.weights.receipt import RANDOM, Receipt, sha256_of, write
 from tests.models.audio_quality.released import audiobox_file
 from tests.models.captioning.released import put_llava_video, put_qwen3_vl
 from tests.models.demixing.released import put_bandit_plus, put_cdx23, put_spleeter
+from tests.models.diarization.released import pyannote_folder
 from tests.models.faces.released import s3fd_file, yunet_file
 from tests.models.persons.released import rtdetr_folder, yolo_file
 from tests.models.vectors import Vector
@@ -57,8 +58,7 @@ def paper(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
 
 
 def free(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
-    """The models of the profile `open`. pyannote's package is not among those for development: a stand-in for its
-    pipeline answers."""
+    """The models of the profile `open`."""
     torch.manual_seed(0)
     # Its released size, which tests of the model load, would take minutes here.
     small = BanditPlus(layers=2, embedding=16, recurrent=24, hidden=32)
@@ -68,25 +68,26 @@ def free(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     yunet_file(Cache().root / "yunet", patch)
     put_state("lr_asd", "finetuning_TalkSet.model", lr_asd.network())
     put_qwen3_vl(folder / "qwen")
-    pipeline = fresh(Cache().root / "pyannote_community_1")
-    for file in weights.find("pyannote_community_1").files:
-        (pipeline / file.path).parent.mkdir(exist_ok=True)
-        (pipeline / file.path).write_text("pipeline: {}\n")
+    put_pyannote(patch)
     for name in ("rtdetr_v2_r18", "yunet", "pyannote_community_1"):
         mark(name)
-    package = ModuleType("pyannote.audio")
-    package.Pipeline = _Pipeline  # type: ignore[attr-defined]
-    patch.setitem(sys.modules, "pyannote", ModuleType("pyannote"))
-    patch.setitem(sys.modules, "pyannote.audio", package)
     return ["persons.rtdetr.weights=rtdetr_v2_r18"]
+
+
+def put_pyannote(patch: pytest.MonkeyPatch) -> None:
+    """Random weights where the package is installed; else files that are never read, and a stand-in that answers."""
+    folder = fresh(Cache().root / "pyannote_community_1")
+    if importlib.util.find_spec("pyannote"):
+        pyannote_folder(folder)
+        return
+    for file in weights.find("pyannote_community_1").files:
+        (folder / file.path).parent.mkdir(exist_ok=True)
+        (folder / file.path).write_text("pipeline: {}\n")
+    patch.setattr("demix.models.diarization.pyannote.make_pipeline", lambda folder: _Pipeline())
 
 
 class _Pipeline:
     """One speaker for a second."""
-
-    @classmethod
-    def from_pretrained(cls, folder: str) -> _Pipeline:
-        return cls()
 
     def to(self, device: Any) -> None:
         pass

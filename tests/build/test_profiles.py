@@ -83,7 +83,7 @@ def test_the_paper_s_profile(tmp_path: Path, shared_vectors: Path, monkeypatch: 
 
 @pytest.mark.slow
 def test_the_open_profile(tmp_path: Path, shared_vectors: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TransNetV2 comes with its weights; pyannote's package is replaced."""
+    """TransNetV2 comes with its weights; pyannote's package is replaced where it is not installed."""
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
     generated.common(tmp_path / "made", shared_vectors, monkeypatch)
     settings = generated.free(tmp_path / "made", monkeypatch)

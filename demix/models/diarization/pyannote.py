@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 
 from demix import weights
-from demix.config import ConfigError
 from demix.media.audio import mono, resample
 from demix.models.batches import torch_device
 from demix.models.diarization import Speech
+from demix.models.diarization.pyannote_pipeline import make_pipeline
 from demix.models.diarization.settings import PyannoteSettings
 from demix.models.diarization.words import Word, turns_of
-from demix.models.missing import MissingPackage
 from demix.stage import Resources
 
 RATE = 16_000
@@ -38,12 +36,7 @@ class PyannoteDiarizer:
     def __init__(self, settings: PyannoteSettings, device: str = "auto", threads: int = 1):
         torch.set_num_threads(threads)
         self.settings = settings
-        folder = Path(settings.folder) if settings.folder else weights.folder(SET)
-        if not (folder / "config.yaml").is_file():
-            raise ConfigError(f"{folder}: no pipeline of pyannote.audio (config.yaml is missing)")
-        self.pipeline = _pipeline_class().from_pretrained(str(folder))
-        if self.pipeline is None:
-            raise ConfigError(f"{folder}: pyannote.audio cannot read this pipeline")
+        self.pipeline = make_pipeline(Path(settings.folder) if settings.folder else weights.folder(SET))
         self.pipeline.to(torch_device(device))
 
     def diarize(self, wave: np.ndarray, sample_rate: int) -> Speech:
@@ -59,13 +52,3 @@ class PyannoteDiarizer:
         chosen = answer.exclusive_speaker_diarization if self.settings.exclusive else answer.speaker_diarization
         segments = [Word(turn.start, turn.end, label) for turn, _, label in chosen.itertracks(yield_label=True)]
         return Speech(turns=turns_of(segments, pause_seconds=0.0), confidence=1.0)
-
-
-def _pipeline_class() -> Any:
-    # Before the import: the package would report its use otherwise.
-    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
-    try:
-        from pyannote.audio import Pipeline
-    except ImportError as error:
-        raise MissingPackage("pyannote", "the package pyannote.audio", "pyannote") from error
-    return Pipeline

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 
 from demix.config import ConfigError
 from demix.models.diarization.pyannote import PyannoteDiarizer
+from demix.models.diarization.pyannote_pipeline import read_config
 from demix.models.diarization.settings import PyannoteSettings
 from demix.weights import WeightsMissing
 
@@ -33,12 +34,6 @@ class FakePipeline:
 
     asked: dict[str, Any]
 
-    @classmethod
-    def from_pretrained(cls, folder: str) -> FakePipeline:
-        assert os.environ["PYANNOTE_METRICS_ENABLED"] == "0"
-        assert Path(folder, "config.yaml").is_file()
-        return cls()
-
     def to(self, device: Any) -> None:
         self.device = device
 
@@ -52,11 +47,7 @@ class FakePipeline:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "config.yaml").write_text("pipeline: {}\n")
-    monkeypatch.setitem(sys.modules, "pyannote", ModuleType("pyannote"))
-    package = ModuleType("pyannote.audio")
-    package.Pipeline = FakePipeline  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pyannote.audio", package)
+    monkeypatch.setattr("demix.models.diarization.pyannote.make_pipeline", lambda folder: FakePipeline())
     return tmp_path
 
 
@@ -74,12 +65,13 @@ def test_turns_are_the_pipelines(folder: Path, exclusive: bool, edges: tuple[flo
     assert "min_speakers" not in FakePipeline.asked
 
 
-def test_what_is_missing_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"config\.yaml is missing"):
-        PyannoteDiarizer(PyannoteSettings(folder=str(tmp_path / "none")), "cpu")
+def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "weights"))
     with pytest.raises(WeightsMissing, match="HF_TOKEN"):
         PyannoteDiarizer(PyannoteSettings(), "cpu")
-    monkeypatch.setitem(sys.modules, "pyannote.audio", None)
+    monkeypatch.setitem(sys.modules, "pyannote.audio.core.plda", None)
     with pytest.raises(ConfigError, match=r"demix\[pyannote\]"):
-        PyannoteDiarizer(PyannoteSettings(folder=str(folder)), "cpu")
+        PyannoteDiarizer(PyannoteSettings(folder=str(tmp_path)), "cpu")
+    assert os.environ["PYANNOTE_METRICS_ENABLED"] == "0", "before the package is imported"
+    with pytest.raises(ConfigError, match=r"config\.yaml is missing"):
+        read_config(tmp_path / "none")
