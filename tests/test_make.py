@@ -24,6 +24,7 @@ def make(target: str, demo: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_demo_is_built_and_trained_on_in_all_five_stages(tmp_path: Path) -> None:
     said = make("demo", tmp_path)
     assert f"open {tmp_path}/dataset/report/index.html" in said

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 _HEX = "0123456789abcdef"
-_BUCKET = 4 << 20
+_BUCKET = 512 << 10
 """Bytes of a bucket, about, as long as `_MOST_DIGITS` suffice."""
 _MOST_DIGITS = 2
 """Digits of the id that tell its bucket: 256 files are open at once, which every system allows."""
-_GATHERED_BYTES, _GATHERED_TABLES = 4 << 20, 64
+_GATHERED_BYTES, _GATHERED_TABLES = 512 << 10, 16
 """What is gathered before it is sorted out; a table read from a file takes more memory than it says."""
 
 

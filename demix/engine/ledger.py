@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -41,6 +41,8 @@ SCHEMA = pa.schema(
 )
 _PARTS = "ledger/parts"
 _ROW_GROUP = 1024
+_ALONE: dict[str, Any] = {"use_threads": False, "pre_buffer": False}
+"""How Parquet is read: what is read at once is small, and Arrow's threads each keep memory that they freed."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Ledger:
         names: set[str] = set()
         with Buckets(SCHEMA, size) as fresh:
             for part in parts:
-                table = pq.ParquetFile(self.store.local(part)).read()
+                table = pq.ParquetFile(self.store.local(part)).read(use_threads=False)
                 names |= set(pc.unique(_names(table)).to_pylist())
                 fresh.add(table)
             self._merge(fresh, sorted(names))
@@ -130,7 +132,7 @@ class Ledger:
         key = self._file(stage, fingerprint)
         if not self.store.exists(key):
             return 0, 0.0
-        seconds = pq.read_table(self.store.local(key), columns=["seconds"])["seconds"]
+        seconds = pq.read_table(self.store.local(key), columns=["seconds"], **_ALONE)["seconds"]
         return len(seconds), float(pc.sum(seconds).as_py() or 0.0)
 
     def _merge(self, fresh: Buckets, names: Sequence[str]) -> None:
@@ -145,7 +147,7 @@ class Ledger:
                 mine = (pc.field("id") >= prefix) & (pc.field("id") < prefix + "g")  # "g" follows all hex digits
                 for name, writer in writers.items():
                     tables = [table.filter(pc.equal(known, name))]
-                    tables += [pq.read_table(old[name], filters=mine, schema=SCHEMA)] if name in old else []
+                    tables += [pq.read_table(old[name], filters=mine, schema=SCHEMA, **_ALONE)] if name in old else []
                     merged = _deduplicate(pa.concat_tables(tables))
                     if len(merged):
                         writer.write_table(merged, row_group_size=_ROW_GROUP)
@@ -158,7 +160,7 @@ class Ledger:
         # The range lets whole row groups be skipped: files are sorted by id, and so are batches.
         chosen = (pc.field("id") >= min(ids)) & (pc.field("id") <= max(ids)) & pc.field("id").isin(list(ids))
         chosen = chosen if condition is None else chosen & condition
-        return pq.read_table(self.store.local(key), columns=columns, filters=chosen)
+        return pq.read_table(self.store.local(key), columns=columns, filters=chosen, **_ALONE)
 
     def _file(self, stage: str, fingerprint: str) -> str:
         return _merged_file(f"{stage}-{fingerprint}")

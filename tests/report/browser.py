@@ -62,9 +62,10 @@ class Browser:
 
     def upload(self, selector: str, file: Path) -> None:
         """Chooses a file in the first file input that a CSS selector finds."""
-        root = self._call("DOM.getDocument", {})["root"]["nodeId"]
-        found = self._call("DOM.querySelector", {"nodeId": root, "selector": selector})["nodeId"]
-        self._call("DOM.setFileInputFiles", {"nodeId": found, "files": [str(file.absolute())]})
+        # By object and not by node id: those are void as soon as the page draws itself anew.
+        found = self._call("Runtime.evaluate", {"expression": f"document.querySelector({json.dumps(selector)})"})
+        given = {"objectId": found["result"]["objectId"], "files": [str(file.absolute())]}
+        self._call("DOM.setFileInputFiles", given)
 
     def _call(self, method: str, parameters: dict[str, Any], until: str = "") -> dict[str, Any]:
         """The result of a call, once the event `until`, if any, has come as well."""
