@@ -57,6 +57,7 @@ FIGURES: Mapping[tuple[str, str], Figure] = {
     ("persons", "yolo"): Figure(gigaflops=4 * 68.0, source=SIZES),
     ("faces", "s3fd"): Figure(gigaflops=2056.1, gpu_speed=24.9),
     ("diarization", "lite"): Figure(cpu_seconds=0.02, source=VOICES),
+    ("diarization", "pyannote"): Figure(gigaflops=136.8),
     ("diarization", "scribe"): Figure(source=SERVICE),
     ("active_speaker", "mouth_flow"): Figure(cpu_seconds=0.08, source=VOICES),
     # Counted for one of the six chunk lengths that it averages by default.

@@ -41,7 +41,7 @@ def test_a_model_without_a_figure_is_named_and_not_guessed(capsys: pytest.Captur
     assert main(["plan", "--hours", "100", "--gpus", "4", "--profile", "open"]) == 0
     said = capsys.readouterr().out
     assert "none recorded" in said
-    assert "without faces yunet, diarization pyannote" in said
+    assert "without faces yunet, captioning qwen3_vl" in said
     assert "the H200 that the networks were measured on" in said
     assert "on 4 GPUs and 64 cores" in said
 
