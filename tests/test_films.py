@@ -239,6 +239,7 @@ def test_sentences_are_heard_as_speech_and_music_and_effects_are_not() -> None:
         assert spoken_share(effect(4, 16000, 1)[0]) < 0.1, name
 
 
+@pytest.mark.slow
 def test_voices_are_told_apart_by_ear() -> None:
     encoder = VoiceEncoder("cpu", verbose=False)
     heard = {

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from demix.engine.buckets import Buckets
+from demix.engine.sorted_file import rows_of
 from demix.records import Record
 from demix.stage import Dropped, Failed, Kept, Outcome
 from demix.store import Store
@@ -40,7 +41,7 @@ SCHEMA = pa.schema(
     ]
 )
 _PARTS = "ledger/parts"
-_ROW_GROUP = 1024
+_ROW_GROUP = 256
 _ALONE: dict[str, Any] = {"use_threads": False, "pre_buffer": False}
 """How Parquet is read: what is read at once is small, and Arrow's threads each keep memory that they freed."""
 
@@ -113,18 +114,19 @@ class Ledger:
     def find(self, stage: str, fingerprint: str, ids: Sequence[str], *, fresh: bool = False) -> dict[str, Entry]:
         """Entries of one stage for some items. `fresh` also reads parts not merged yet (slow, for crash recovery)."""
         found: dict[str, Entry] = {}
-        wanted = (pc.field("stage") == stage) & (pc.field("fingerprint") == fingerprint)
         files = [self._file(stage, fingerprint), *(self.store.keys(_PARTS) if fresh else ())]
         for key in files:
-            for row in self._read(key, ids, wanted).to_pylist():
+            for row in self._read(key, ids).to_pylist():
                 entry = Entry(**row)
+                if (entry.stage, entry.fingerprint) != (stage, fingerprint):
+                    continue  # a part holds answers of all stages
                 if entry.id not in found or _better(entry, found[entry.id]):
                     found[entry.id] = entry
         return found
 
     def statuses(self, stage: str, fingerprint: str, ids: Sequence[str]) -> dict[str, Status]:
         """Only the statuses, from the merged files: cheap enough to ask for every item of a large build."""
-        table = self._read(self._file(stage, fingerprint), ids, None, columns=["id", "status"])
+        table = self._read(self._file(stage, fingerprint), ids, columns=["id", "status"])
         return dict(zip(table["id"].to_pylist(), table["status"].to_pylist(), strict=True))
 
     def totals(self, stage: str, fingerprint: str) -> tuple[int, float]:
@@ -152,15 +154,10 @@ class Ledger:
                     if len(merged):
                         writer.write_table(merged, row_group_size=_ROW_GROUP)
 
-    def _read(
-        self, key: str, ids: Sequence[str], condition: pc.Expression | None, columns: list[str] | None = None
-    ) -> pa.Table:
+    def _read(self, key: str, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         if not ids or not self.store.exists(key):
             return SCHEMA.empty_table()
-        # The range lets whole row groups be skipped: files are sorted by id, and so are batches.
-        chosen = (pc.field("id") >= min(ids)) & (pc.field("id") <= max(ids)) & pc.field("id").isin(list(ids))
-        chosen = chosen if condition is None else chosen & condition
-        return pq.read_table(self.store.local(key), columns=columns, filters=chosen, **_ALONE)
+        return rows_of(self.store.local(key), ids, columns)
 
     def _file(self, stage: str, fingerprint: str) -> str:
         return _merged_file(f"{stage}-{fingerprint}")

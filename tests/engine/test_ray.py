@@ -63,6 +63,7 @@ def test_an_item_that_kills_every_worker_is_quarantined_alone(runner, tmp_path):
     assert runs(Path(journal), "double", killer) == 3, "once with its neighbours, twice alone"
 
 
+@pytest.mark.slow
 def test_an_item_that_hangs_is_quarantined_alone(runner, tmp_path):
     stuck = clips(6)[1].id
     states = run(runner, tmp_path, Impatient(ToySettings(behaviour={stuck: "hang"})), count=6)

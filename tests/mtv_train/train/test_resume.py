@@ -97,7 +97,13 @@ def die_before_the_mark(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "sync_directory", die)
 
 
-@pytest.mark.parametrize("how", [die_while_writing, die_before_the_rename, die_before_the_mark])
+@pytest.mark.parametrize(
+    "how",
+    [
+        die_while_writing,
+        *(pytest.param(die, marks=pytest.mark.slow) for die in (die_before_the_rename, die_before_the_mark)),
+    ],
+)
 def test_a_kill_during_a_save_falls_back_to_the_last_committed_one(
     how: Callable[[pytest.MonkeyPatch], None], uninterrupted: tuple[dict[str, np.ndarray], Path], tmp_path: Path
 ) -> None:
