@@ -1,7 +1,7 @@
 """Every benchmark, one after the other, or those that are named: `python -m benchmarks [NAME...]`, `--list`.
 
 Each writes what it saw into benchmarks/results/. Close other programs first; the whole takes about an hour.
-`python -m benchmarks.backends_gpu --write` is not among them: it needs a GPU, and some minutes of it.
+Not among them, since they need a GPU and some minutes of it: `backends_gpu`, `training_step`, `sampling_full`.
 """
 
 from __future__ import annotations

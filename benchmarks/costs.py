@@ -30,6 +30,7 @@ from demix.records import Clip, Probe
 from demix.stage import Item, Outcome, Stage
 from tests.films.demo import FEATURE, SIZE
 from tests.films.film import make_film
+from tests.models.diarization.released import pyannote_networks
 
 RESULT = Path(__file__).parent / "results/costs.md"
 
@@ -112,23 +113,10 @@ def transnetv2() -> float:
 
 def pyannote() -> float:
     """A chunk of 10 s each second, listened to once for turns, and once for each of three voices."""
-    from pyannote.audio.core.task import Problem, Resolution, Specifications
-    from pyannote.audio.models.embedding import WeSpeakerResNet34
-    from pyannote.audio.models.segmentation import PyanNet
-
-    turns, voices = PyanNet(), WeSpeakerResNet34()
-    turns.specifications = Specifications(
-        problem=Problem.MONO_LABEL_CLASSIFICATION,
-        resolution=Resolution.FRAME,
-        duration=10.0,
-        classes=["a", "b", "c"],
-        powerset_max_classes=2,
+    turns, voices = (
+        gigaflops(network, lambda made: made(torch.rand(1, 1, 160_000)), "cpu") for network in pyannote_networks()
     )
-    counts = []
-    for network in (turns, voices):
-        network.setup()  # makes its last layers
-        counts.append(gigaflops(network, lambda made: made(torch.rand(1, 1, 160_000)), "cpu"))
-    return counts[0] + 3 * counts[1]
+    return turns + 3 * voices
 
 
 NETWORKS: dict[str, Callable[[], float]] = {

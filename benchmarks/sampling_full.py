@@ -32,10 +32,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.training_step import kernels
 from mtv_train import recipes
 from mtv_train.config import ModelSettings
-from mtv_train.model.flops import count_flops
 from mtv_train.sample.pipeline import MTVPipeline
 from mtv_train.sample.track import Track
 from mtv_train.train import components
+from mtv_train.train.metrics import flops_of
 
 RESULT = Path(__file__).parent / "results" / "sampling_full.md"
 PROMPT, RATE, GUIDANCE, SHORT = "One person conversation. A street in the rain.", 16_000, 3.5, 4
@@ -160,10 +160,7 @@ def main() -> None:
     if not cases:
         parser.error(f"no such case; there are {', '.join(case.name for case in CASES)}")
     settings = recipes.load(given.recipe, None, ["model.weights=random", *given.set])
-    frames, _, height, width = settings.latent_shape
-    flops = count_flops(
-        settings.model.backbone.config, settings.model.mtv, frames=frames, height=height, width=width
-    ).forward
+    flops = flops_of(settings).forward
     pipeline = make(settings.model, device)
     synchronize = (lambda: torch.cuda.synchronize(device)) if cuda else (lambda: None)
 

@@ -33,12 +33,12 @@ from mtv_train.data.order import StageMix
 from mtv_train.distributed.fsdp import PRECISIONS, parallelize
 from mtv_train.distributed.mesh import make_mesh
 from mtv_train.distributed.world import World, join
-from mtv_train.model.flops import FlopCount, count_flops
+from mtv_train.model.flops import FlopCount
 from mtv_train.train import components
 from mtv_train.train.journal import Journal
 from mtv_train.train.loop import Inputs, Trainer
 from mtv_train.train.memory import memory, sizes
-from mtv_train.train.metrics import peak_tflops
+from mtv_train.train.metrics import flops_of, peak_tflops
 from mtv_train.train.step import LossStep
 
 RESULT = Path(__file__).parent / "results" / "training_step.md"
@@ -255,15 +255,7 @@ def main() -> None:
     for name, added in CASES.items():
         layers += added
         settings = settings_of(given.recipe, [*layers, *given.set])
-        frames, _, height, width = settings.latent_shape
-        flops = count_flops(
-            settings.model.backbone.config,
-            settings.model.mtv,
-            frames=frames,
-            height=height,
-            width=width,
-            trainable=settings.model.train_backbone,
-        )
+        flops = flops_of(settings)
         if given.cases and name not in given.cases:
             continue
         seen.append(measure((name, " ".join(added)), settings, world, flops, given))

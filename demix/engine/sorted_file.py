@@ -1,4 +1,4 @@
-"""Reading some rows of a Parquet file that is sorted by id: only the row groups that may hold them."""
+"""Reading some rows of a Parquet file: only the row groups that may hold them. It is sorted by id, or has one group."""
 
 from __future__ import annotations
 

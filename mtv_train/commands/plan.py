@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from mtv_train.config import Activation, TrainSettings
-from mtv_train.model.flops import FlopCount, count_flops
+from mtv_train.model.flops import FlopCount
 from mtv_train.recipes import load
 from mtv_train.train.memory import Sizes, memory, sizes
+from mtv_train.train.metrics import flops_of
 
 _RECOMPUTED: dict[Activation, float] = {"none": 0.0, "projections": 0.3, "selective": 0.6, "full": 1.0}
 """Share of the 5B model's forward pass that activation checkpointing computes again: feed-forwards; projections
@@ -21,15 +22,7 @@ besides; attentions besides."""
 def plan(args: argparse.Namespace) -> int:
     """FLOPs, memory and time. Loads and downloads nothing."""
     settings = load(args.recipe, args.config, args.set)
-    frames, _, height, width = settings.latent_shape
-    flops = count_flops(
-        settings.model.backbone.config,
-        settings.model.mtv,
-        frames=frames,
-        height=height,
-        width=width,
-        trainable=settings.model.train_backbone,
-    )
+    flops = flops_of(settings)
     counted = sizes(settings)
     console = Console()
     window = settings.data.window

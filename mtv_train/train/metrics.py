@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mtv_train.config import LogSettings
+from mtv_train.config import LogSettings, TrainSettings
 from mtv_train.distributed.world import World
+from mtv_train.model.flops import FlopCount, count_flops
 
 PEAK_TFLOPS = {"A100": 312.0, "A800": 312.0, "H100": 989.0, "H800": 989.0, "H200": 989.0, "H20": 148.0, "B200": 2250.0}
 """Dense bf16 of GPUs by a part of their name (makers' data sheets), longest match first."""
@@ -23,6 +24,14 @@ PEAK_TFLOPS = {"A100": 312.0, "A800": 312.0, "H100": 989.0, "H800": 989.0, "H200
 
 class NotFinite(RuntimeError):
     """The loss or the gradient's norm became infinite or no number; the message says since when."""
+
+
+def flops_of(settings: TrainSettings) -> FlopCount:
+    """FLOPs of one sample of a recipe."""
+    frames, _, height, width = settings.latent_shape
+    model = settings.model
+    shape = {"frames": frames, "height": height, "width": width}
+    return count_flops(model.backbone.config, model.mtv, trainable=model.train_backbone, **shape)
 
 
 def peak_tflops(settings: LogSettings, device: torch.device) -> float:

@@ -25,13 +25,13 @@ from mtv_train.distributed.failure import configure_log, reported
 from mtv_train.distributed.fsdp import PRECISIONS, parallelize
 from mtv_train.distributed.mesh import make_mesh
 from mtv_train.distributed.world import World, join
-from mtv_train.model.flops import count_flops
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.precompute.caches import open_caches
 from mtv_train.train import components
 from mtv_train.train.encoding import sound_encoder, text_encoder, video_encoder
 from mtv_train.train.journal import Journal
 from mtv_train.train.loop import Inputs, Trainer
+from mtv_train.train.metrics import flops_of
 from mtv_train.train.stages import mixes
 from mtv_train.train.state import Position
 from mtv_train.train.step import LossStep
@@ -104,15 +104,7 @@ def make_trainer(
             for path in validation.run(step, model, vae, run / "validation", name):
                 log.info("validation: %s", path)
 
-    frames, _, height, width = settings.latent_shape
-    flops = count_flops(
-        settings.model.backbone.config,
-        settings.model.mtv,
-        frames=frames,
-        height=height,
-        width=width,
-        trainable=settings.model.train_backbone,
-    )
+    flops = flops_of(settings)
     journal = Journal(settings, run, world, flops.forward + flops.backward, on_report)
     return Trainer(
         settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,15 +33,13 @@ params:
 """
 
 
-def pyannote_folder(folder: Path) -> Path:
-    """Skips where the package, an optional extra, is not installed."""
-    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
-    pytest.importorskip("pyannote.audio", reason="an optional package")
+def pyannote_networks() -> tuple[Any, Any]:
+    """Segmentation and embedding, of the released sizes, with all their layers. Raises ImportError without the
+    package."""
     from pyannote.audio.core.task import Problem, Resolution, Specifications
     from pyannote.audio.models.embedding import WeSpeakerResNet34
     from pyannote.audio.models.segmentation import PyanNet
 
-    torch.manual_seed(0)
     segmentation, embedding = PyanNet(), WeSpeakerResNet34()
     segmentation.specifications = Specifications(
         problem=Problem.MONO_LABEL_CLASSIFICATION,
@@ -53,8 +52,18 @@ def pyannote_folder(folder: Path) -> Path:
     embedding.specifications = Specifications(
         problem=Problem.REPRESENTATION, resolution=Resolution.CHUNK, duration=5.0, min_duration=2.0
     )
+    for network in (segmentation, embedding):
+        network.setup()  # makes the last layers
+    return segmentation, embedding
+
+
+def pyannote_folder(folder: Path) -> Path:
+    """Skips where the package, an optional extra, is not installed."""
+    os.environ["PYANNOTE_METRICS_ENABLED"] = "0"
+    pytest.importorskip("pyannote.audio", reason="an optional package")
+    torch.manual_seed(0)
+    segmentation, embedding = pyannote_networks()
     for name, network in (("segmentation", segmentation), ("embedding", embedding)):
-        network.setup()
         if network is segmentation:  # so decided that what it hears decides, and not chance between like classes
             network.classifier.weight.data.mul_(200)
             network.classifier.bias.data.zero_()
