@@ -28,6 +28,7 @@ NAMES = (
     "s3fd",
     "rtdetr_r18",
     "rtdetr_r50",
+    "yolo",
     "lr_asd",
     "light_asd",
     "talknet_2s",
@@ -36,6 +37,7 @@ NAMES = (
     "spleeter",
     "cdx23",
     "bandit_plus",
+    "pyannote",
     "llava_video",
     "qwen3_vl",
 )
@@ -50,10 +52,10 @@ NOTES = (
     "`talknet` averages six chunk lengths, at six times the cost of `talknet_2s`. The captioners have random weights",
     "too: they write the longest answer that the settings allow (one person), real ones shorter answers. Their",
     "tokenizer is one of bytes here, so the question has four times as many tokens, beside those of the pictures",
-    "(13,440 for `llava_video`).",
+    "(13,440 for `llava_video`). They are asked about one clip at a time; a stage asks about eight.",
     "",
     "Not here: what runs on the processor alone (`adaptive`, `mtcnn`, `yunet`, `mouth_flow`, `signal`, `lite`),",
-    "`spleeter_package` (TensorFlow), `yolo` and `pyannote` (their packages are extras).",
+    "`spleeter_package` (TensorFlow). `yolo` and `pyannote` want their packages, which are extras.",
 )
 RESULT = Path(__file__).parent / "results/backends_gpu.md"
 

@@ -1,7 +1,8 @@
 """Speed of the models that hear: `python -m benchmarks.backends_sound [NAME...] [--write]`.
 
 Networks have their released sizes and random weights; eight seconds of stereo noise at 44.1 kHz. `spleeter_package`
-needs the environment of `make spleeter-env`. How well the `lite` demixers part sounds is in benchmarks/demixing.py.
+needs the environment of `make spleeter-env`, `pyannote` its package. How well the `lite` demixers part sounds is in
+benchmarks/demixing.py.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from demix import weights
 from demix.models import choose
 from demix.stages.audio_quality import AudioQualitySettings
 from demix.stages.demixing import DemixingSettings
+from demix.stages.diarization import DiarizationSettings
 from demix.weights.fetch import adopt
 from demix.weights.receipt import RANDOM
 from tests.models.vectors import Vector
@@ -31,7 +33,7 @@ RATE, SECONDS = 44_100, 8.0
 NOTES = (
     f"{SECONDS:g} s of stereo noise. `cdx23` is asked for its three checkpoints; with `checkpoints: 1` it is three",
     "times as fast. BandIt Plus covers every sample with four chunks, MVSEP-CDX23 with five segments, each of which",
-    "costs as much for a shorter clip; Spleeter takes segments of 11.9 s.",
+    "costs as much for a shorter clip; Spleeter takes segments of 11.9 s, pyannote chunks of 10 s, one a second.",
 )
 
 
@@ -106,6 +108,23 @@ def audiobox(folder: Path) -> None:
     adopt(entry, entry.files[0], folder / "checkpoint.pt", RANDOM)
 
 
+def diarizer(name: str, put: Callable[[Path], None] | None = None) -> Backend:
+    def ask(model: Any, seconds: float) -> None:
+        model.diarize(noise(seconds)[0], RATE)
+
+    return Backend(lambda device: choose("diarization", name, DiarizationSettings()).make(device), ask, SECONDS, put)
+
+
+def pyannote(folder: Path) -> None:
+    """The whole folder of community-1."""
+    from tests.models.diarization.released import pyannote_folder
+
+    entry = weights.find("pyannote_community_1")
+    made = pyannote_folder(folder / "made")
+    for file in entry.files:
+        adopt(entry, file, made / file.path, RANDOM)
+
+
 BACKENDS = {
     "signal": judge("signal"),
     "audiobox": judge("audiobox", audiobox),
@@ -115,6 +134,8 @@ BACKENDS = {
     "lite_two": demixer("demix_two", "lite"),
     "spleeter": demixer("demix_two", "spleeter", spleeter),
     "spleeter_package": package(spleeter),
+    "lite_diarizer": diarizer("lite"),
+    "pyannote": diarizer("pyannote", pyannote),
 }
 RESULT = Path(__file__).parent / "results/backends_sound.md"
 

@@ -31,19 +31,7 @@ def costs(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--gpus", type=int, metavar="N", help="of the cluster (default 8)")
     group.add_argument("--cpus", type=int, metavar="N", help="processor cores of the cluster (default 64)")
-    group.add_argument(
-        "--gpu-speed", type=float, metavar="X", help="of one GPU, an H200 being 1 (default 1): for what was measured"
-    )
-    group.add_argument(
-        "--teraflops",
-        dest="gpu_teraflops",
-        type=float,
-        metavar="T",
-        help="that a GPU really does (default 15): for what was not",
-    )
-    group.add_argument(
-        "--teraflops-half", dest="gpu_teraflops_half", type=float, metavar="T", help="the same in 16 bits (default 200)"
-    )
+    group.add_argument("--gpu-speed", type=float, metavar="X", help="of one GPU, an H200 being 1 (default 1)")
     group.add_argument(
         "--clip-share",
         type=float,

@@ -1,8 +1,8 @@
 """What film costs: recorded figures of stages and models, and what they add up to on a cluster.
 
-The figures are those of benchmarks/results, for the default settings: networks measured on one GPU, one at a time, and
-their arithmetic counted; processor time measured. For the networks that were not measured, how much of the counted
-arithmetic a GPU does in a second is an assumption, and printed as one.
+The figures are those of benchmarks/results, for the default settings: networks measured on one GPU, one at a time;
+processor time measured. What a network costs where there is no GPU is its arithmetic, counted, over an assumption that
+is printed: how much of it a core does in a second.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from demix.report.paper import SOURCE_HOURS
 RAW_HOURS = sum(SOURCE_HOURS.values())
 """Of film that the paper started from: 13,891."""
 RESULTS = "benchmarks/results"
-COUNTED, DEMIXING, VOICES, ON_GPU = (f"{RESULTS}/{name}.md" for name in ("costs", "demixing", "voices", "backends_gpu"))
+COUNTED, DEMIXING, VOICES, ON_GPU, ON_CPU = (
+    f"{RESULTS}/{name}.md" for name in ("costs", "demixing", "voices", "backends_gpu", "backends_vision")
+)
 MEASURED_ON = "H200"
-SIZES = "published sizes; not run"
+SIZES = "published sizes"
 SERVICE = "a service; bought, not computed here"
 
 
@@ -29,14 +31,13 @@ class Figure(NamedTuple):
     """What a second of film (for `shots`) or of clip (for the others) costs."""
 
     gigaflops: float = 0.0
-    """Billions of multiplications and additions: on a GPU where there is one."""
+    """Billions of multiplications and additions of a network: what it costs where there is no GPU."""
     gpu_speed: float = 0.0
-    """Seconds of media that one `MEASURED_ON` answers for in a second, as `ON_GPU` has it; 0: not measured."""
+    """Seconds of media that one `MEASURED_ON` answers for in a second, as `ON_GPU` has it; 0: it takes no GPU."""
     cpu_seconds: float = 0.0
     """Seconds of one processor core."""
     source: str = COUNTED
-    half: bool = False
-    """Whether the network computes in 16 bits, which GPUs do several times as fast."""
+    """Of `gigaflops` or `cpu_seconds`."""
 
 
 FIGURES: Mapping[tuple[str, str], Figure] = {
@@ -54,10 +55,11 @@ FIGURES: Mapping[tuple[str, str], Figure] = {
     ("persons", "mtcnn"): Figure(),
     ("faces", "mtcnn"): Figure(cpu_seconds=0.13, source=VOICES),
     ("persons", "rtdetr"): Figure(gigaflops=546.9, gpu_speed=17.9),
-    ("persons", "yolo"): Figure(gigaflops=4 * 68.0, source=SIZES),
+    ("persons", "yolo"): Figure(gigaflops=4 * 68.0, gpu_speed=77.4, source=SIZES),
+    ("faces", "yunet"): Figure(cpu_seconds=0.37, source=ON_CPU),
     ("faces", "s3fd"): Figure(gigaflops=2056.1, gpu_speed=24.9),
     ("diarization", "lite"): Figure(cpu_seconds=0.02, source=VOICES),
-    ("diarization", "pyannote"): Figure(gigaflops=136.8),
+    ("diarization", "pyannote"): Figure(gigaflops=136.8, gpu_speed=314.0),
     ("diarization", "scribe"): Figure(source=SERVICE),
     ("active_speaker", "mouth_flow"): Figure(cpu_seconds=0.08, source=VOICES),
     # Counted for one of the six chunk lengths that it averages by default.
@@ -66,7 +68,9 @@ FIGURES: Mapping[tuple[str, str], Figure] = {
     ("active_speaker", "light_asd"): Figure(gigaflops=10.2, gpu_speed=460.0),
     ("captioning", "facts"): Figure(cpu_seconds=0.016),
     # 2 x 7.6e9 parameters x 12,000 tokens and 64 pictures through a tower of 0.67 TFLOP, once in a clip of 11 s.
-    ("captioning", "llava_video"): Figure(gigaflops=20_500.0, source=SIZES, half=True),
+    ("captioning", "llava_video"): Figure(gigaflops=20_500.0, gpu_speed=0.833, source=SIZES),
+    # 2 x 8.2e9 parameters x 2,000 tokens of pictures and text, in the same clip.
+    ("captioning", "qwen3_vl"): Figure(gigaflops=3_000.0, gpu_speed=0.55, source=SIZES),
     ("captioning", "server"): Figure(source=SERVICE),
 }
 """(role, or stage without a model; model) -> figure. What is missing has not been measured."""
@@ -83,14 +87,10 @@ class Cluster(Settings):
     cpus: int = Field(64, ge=1)
     """Processor cores."""
     gpu_speed: float = Field(1.0, gt=0)
-    """Speed of one GPU, an H200 being 1: for the networks that were measured on one."""
-    gpu_teraflops: float = Field(15.0, gt=0)
-    """For the others: of the counted arithmetic, trillions that one GPU really does in a second, in float32, decoding
-    and small batches included. An H100 is sold with 67."""
-    gpu_teraflops_half: float = Field(200.0, gt=0)
-    """The same in 16 bits. An H100 is sold with 989."""
+    """Speed of one GPU, an H200 being 1."""
     cpu_gigaflops: float = Field(30.0, gt=0)
-    """The same of one processor core, in billions: for networks where there is no GPU."""
+    """Of the counted arithmetic, billions that one processor core really does in a second: for networks where there is
+    no GPU."""
 
 
 class Cost(NamedTuple):
@@ -104,8 +104,6 @@ class Cost(NamedTuple):
     cpu_hours: float
     source: str
     """Where the figure comes from; empty where there is none, and then the hours are 0."""
-    counted: bool = False
-    """Whether the GPU-hours follow from counted arithmetic, and not from a measurement on a GPU."""
 
 
 def costs_of(settings: BuildSettings, cluster: Cluster) -> list[Cost]:
@@ -122,9 +120,5 @@ def _cost(role: str, model: str, cluster: Cluster) -> Cost:
     if cluster.gpus and figure.gpu_speed:
         gpu_hours = hours / (figure.gpu_speed * cluster.gpu_speed)
         return Cost(role, model, hours, gpu_hours, hours * figure.cpu_seconds, ON_GPU)
-    if cluster.gpus:
-        teraflops = cluster.gpu_teraflops_half if figure.half else cluster.gpu_teraflops
-        gpu_hours = hours * figure.gigaflops / (1000 * teraflops)
-        return Cost(role, model, hours, gpu_hours, hours * figure.cpu_seconds, figure.source, figure.gigaflops > 0)
     cpu_seconds = figure.cpu_seconds + figure.gigaflops / cluster.cpu_gigaflops
     return Cost(role, model, hours, 0.0, hours * cpu_seconds, figure.source)

@@ -48,22 +48,10 @@ def _assumptions(costs: Sequence[Cost], cluster: Cluster) -> str:
         f"{cluster.hours:,.0f} hours of raw film; {cluster.clip_share:.0%} of it reaches every stage over clips",
         f"a GPU is {cluster.gpu_speed:g} times as fast as the {MEASURED_ON} that the networks were measured on, and "
         "has one of them to itself at a time",
-        *_counted(costs, cluster),
         f"a core does {cluster.cpu_gigaflops:g} GFLOP a second, where a network has no GPU",
+        "captioners in the worker write the longest answer that they may, about one clip at a time",
         "all are busy all the time; one face in sight; default settings; nothing is measured twice",
     ]
     if absent := [f"{cost.role} {cost.model}".strip() for cost in costs if not cost.source]:
         lines.append(f"without {', '.join(absent)}, of which no figure is recorded")
     return "\nassumed:\n" + "\n".join(f"- {line}" for line in lines)
-
-
-def _counted(costs: Sequence[Cost], cluster: Cluster) -> list[str]:
-    """What is said of networks that were not measured on a GPU."""
-    names = [f"{cost.role} {cost.model}" for cost in costs if cost.counted]
-    if not names:
-        return []
-    return [
-        f"of {', '.join(names)} the arithmetic is counted; a GPU does {cluster.gpu_teraflops:g} TFLOP of it a second, "
-        f"and of captioning, which is in 16 bits, {cluster.gpu_teraflops_half:g}, decoding and small batches included: "
-        "assumed, not measured"
-    ]

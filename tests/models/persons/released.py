@@ -27,17 +27,17 @@ def rtdetr_folder(folder: Path) -> Path:
     return folder
 
 
-def yolo_file(folder: Path) -> Path:
-    """The smallest YOLO11 with random weights, pickled as its vendor does."""
+def yolo_file(folder: Path, name: str = "yolo11n", bias: float = 1.0) -> Path:
+    """A YOLO11 with random weights, pickled as its vendor does. It takes most places for persons: random nets are sure
+    of nothing, so a `bias` is put on what they say."""
     pytest.importorskip("ultralytics", reason="an optional package")
     from demix.models.persons.yolo import _network_class
 
     torch.manual_seed(0)
-    network = _network_class()("yolo11n.yaml", verbose=False)
+    network = _network_class()(f"{name}.yaml", verbose=False)
     network.names = {number: "person" if number == 0 else f"thing {number}" for number in range(80)}
-    # Random nets are sure of nothing: raise what they say of persons.
     for branch in network.model[-1].cv3:
-        branch[-1].bias.data[0] = 1.0
+        branch[-1].bias.data[0] = bias
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"epoch": -1, "model": network.half(), "ema": None, "date": "today"}, folder / "yolo11n.pt")
-    return folder / "yolo11n.pt"
+    torch.save({"epoch": -1, "model": network.half(), "ema": None, "date": "today"}, folder / f"{name}.pt")
+    return folder / f"{name}.pt"
