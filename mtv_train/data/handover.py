@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, UntypedStorage
+from torch import Tensor
 from torch.utils.data import Dataset, get_worker_info
 
 from mtv_train.data.batch import Batch
 from mtv_train.data.errors import DataError
 from mtv_train.data.samples import Samples
+from mtv_train.data.shared_memory import SharedMemory
 
 _ALIGNED = 64
 """Tensors begin at multiples of this, so that any type can be read there."""
@@ -51,9 +52,7 @@ class Slots:
 
     def __init__(self, count: int, sizes: Iterable[int]):
         self._count, self._size = count, sum(map(_aligned, sizes))
-        self._memory = _shared(count * self._size)
-        self._holds = _shared(count * 8).view(torch.int64)
-        """Which position's bytes a slot holds, plus 1."""
+        self._shared = SharedMemory(_aligned(count * 8) + count * self._size)
         self._taken: list[int] = []
 
     def put(self, position: int, sample: Batch) -> Handed:
@@ -70,8 +69,8 @@ class Slots:
         hollow = sample.mapped(place, waves=place)
         own = None
         if end <= self._size:
-            memory, slot = self._slot(position)
-            self._holds[slot] = position + 1
+            memory = self._slot(position)
+            self._holds[position % self._count] = position + 1
         else:
             memory = own = torch.empty(end, dtype=torch.uint8)
         for where, tensor in placed:
@@ -82,7 +81,7 @@ class Slots:
         """In the trainer: the sample. Its tensors but the waves are views of the slot: join them, then `check`."""
         memory = handed.own
         if memory is None:
-            memory, _ = self._slot(handed.position)
+            memory = self._slot(handed.position)
             self._taken.append(handed.position)
         there = partial(_within, memory)
         return handed.sample.mapped(there, waves=lambda placed: there(placed).clone())
@@ -97,9 +96,14 @@ class Slots:
                     "set data.loader.workers=0 and report this"
                 )
 
-    def _slot(self, position: int) -> tuple[Tensor, int]:
-        slot = position % self._count
-        return self._memory[slot * self._size : (slot + 1) * self._size], slot
+    @property
+    def _holds(self) -> Tensor:
+        """Which position's bytes each slot holds, plus 1: int64 (count,)."""
+        return self._shared.bytes[: self._count * 8].view(torch.int64)
+
+    def _slot(self, position: int) -> Tensor:
+        start = _aligned(self._count * 8) + position % self._count * self._size
+        return self._shared.bytes[start : start + self._size]
 
 
 class Handing(Dataset[list[Handed | DataError]]):
@@ -130,11 +134,6 @@ def _within(memory: Tensor, placed: Any) -> Tensor:
     """The tensor that lies there, a view of the slot's bytes."""
     size = placed.dtype.itemsize * torch.Size(placed.shape).numel()
     return memory[placed.start : placed.start + size].view(placed.dtype).view(placed.shape)
-
-
-def _shared(size: int) -> Tensor:
-    """Bytes that processes share, zero, none of them touched yet: `Tensor.share_memory_` would copy all of them."""
-    return torch.empty(0, dtype=torch.uint8).set_(UntypedStorage._new_shared(size))
 
 
 def _aligned(size: int) -> int:
