@@ -6,8 +6,13 @@ videos score lowest of all, for most of their sound has no moving cause in the p
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import itertools
+import os
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import cv2
@@ -63,12 +68,27 @@ class AVAlign:
 
 
 def onsets(wave: np.ndarray) -> np.ndarray:
-    """Seconds of the onsets in `wave` (samples,) at `SAMPLE_RATE`, as librosa's defaults find them."""
+    """Seconds of the onsets in float32 `wave` (samples,) at `SAMPLE_RATE`, as librosa's defaults find them."""
+    _compile()
+    return _onsets(wave)
+
+
+def _onsets(wave: np.ndarray) -> np.ndarray:
     # Compiles itself on import: seconds that only this metric needs.
     from librosa.onset import onset_detect, onset_strength
 
     strength = onset_strength(y=wave, sr=SAMPLE_RATE)
     return np.asarray(onset_detect(onset_envelope=strength, sr=SAMPLE_RATE, units="time"), np.float64)
+
+
+@functools.cache
+def _compile() -> None:
+    """Has all that `_onsets` needs compiled, by one process of the user's at a time: of several that write numba's
+    cache at once, most die of a segmentation fault."""
+    path = Path(tempfile.gettempdir()) / f"mtv-compiles-{os.getuid()}.lock"
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        _onsets(np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32))
 
 
 def motion(pictures: Sequence[np.ndarray]) -> np.ndarray:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import librosa
 import numpy as np
@@ -89,6 +93,19 @@ def test_onsets_are_librosas() -> None:
     """The picker's own entry point on the wave, with nothing of ours between."""
     wave = clicks([0.3, 0.9, 1.31, 1.7], 2.2) + np.random.default_rng(1).normal(0, 0.002, 48510).astype(np.float32)
     np.testing.assert_allclose(onsets(wave), librosa.onset.onset_detect(y=wave, sr=SAMPLE_RATE, units="time"))
+
+
+@pytest.mark.slow
+def test_processes_that_begin_together_with_nothing_compiled_all_end_well(tmp_path: Path) -> None:
+    """Without waiting for one another, most of them die of a segmentation fault."""
+    code = "import numpy, sys; from mtv_train.evaluate.av_align import onsets; w = numpy.zeros(22050, 'f'); w[9000] = 1"
+    command = [sys.executable, "-c", f"{code}; print(onsets(w).tolist())"]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    begun = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate()[0] for process in begun]
+    assert [process.returncode for process in begun] == [0, 0, 0]
+    assert len(set(said)) == 1
+    assert said[0] != "[]\n"
 
 
 def test_versions_differ_where_peaks_are_weak_or_shared() -> None:
