@@ -6,19 +6,16 @@ videos score lowest of all, for most of their sound has no moving cause in the p
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import itertools
-import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import cv2
 import numpy as np
 import torch
 
+from demix.models.compiling import compiling
 from mtv_train.evaluate.metric import Arrays, Column, Unscorable
 from mtv_train.evaluate.settings import EvaluateSettings
 from mtv_train.evaluate.suite import Suite
@@ -83,11 +80,7 @@ def _onsets(wave: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _compile() -> None:
-    """Has all that `_onsets` needs compiled, by one process of the user's at a time: of several that write numba's
-    cache at once, most die of a segmentation fault."""
-    path = Path(tempfile.gettempdir()) / f"mtv-compiles-{os.getuid()}.lock"
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with compiling():
         _onsets(np.random.default_rng(0).normal(0, 0.1, SAMPLE_RATE).astype(np.float32))
 
 

@@ -14,6 +14,7 @@ from silero_vad import load_silero_vad
 from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
 from demix.media.audio import mono, resample
+from demix.models.compiling import compiling
 from demix.models.diarization import Speech
 from demix.records import Turn
 
@@ -67,6 +68,8 @@ class LiteDiarizer:
     def __init__(self, threads: int = 1):
         self.vad = load_silero_vad()
         self.encoder = VoiceEncoder("cpu", verbose=False).eval()
+        with compiling():
+            wav_to_mel_spectrogram(np.zeros(RATE, np.float32))
         torch.set_num_threads(threads)  # last: importing silero-vad sets it to 1
 
     def diarize(self, wave: np.ndarray, sample_rate: int) -> Speech:
