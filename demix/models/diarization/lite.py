@@ -68,7 +68,7 @@ class LiteDiarizer:
     def __init__(self, threads: int = 1):
         self.vad = load_silero_vad()
         self.encoder = VoiceEncoder("cpu", verbose=False).eval()
-        with compiling():
+        with compiling():  # librosa, which makes the spectrogram, does so at its first use
             wav_to_mel_spectrogram(np.zeros(RATE, np.float32))
         torch.set_num_threads(threads)  # last: importing silero-vad sets it to 1
 
