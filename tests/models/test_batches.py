@@ -55,3 +55,18 @@ def test_a_question_that_does_not_fit_alone_is_an_error() -> None:
 def test_a_model_that_answers_too_little_is_found_out() -> None:
     with pytest.raises(ValueError, match="1 answers to 2 questions"):
         in_batches(lambda batch: batch[:1], [1, 2], 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_real_cards_memory_runs_out_and_all_are_answered() -> None:
+    """Each question takes a third of it."""
+    third = torch.cuda.get_device_properties(0).total_memory // 3
+    asked = []
+
+    def answer(batch: Sequence[int]) -> list[int]:
+        asked.append(len(batch))
+        held = [torch.empty(third, dtype=torch.uint8, device="cuda") for _ in batch]
+        return [2 * question for question, _ in zip(batch, held, strict=True)]
+
+    assert in_batches(answer, range(6), 4) == [2 * question for question in range(6)]
+    assert asked == [4, 2, 2, 2]
