@@ -7,6 +7,7 @@ and its own time. Graphics processors are measured in `benchmarks.backends_gpu`.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import resource
@@ -90,6 +91,12 @@ def main(
         if options.write:
             result.write_text("\n".join([*lines, "", *notes, ""]), encoding="utf-8")
     return 0
+
+
+def require(package: str) -> None:
+    """Raises ImportError where a package that is an extra is not installed."""
+    if importlib.util.find_spec(package) is None:
+        raise ImportError(f"the package {package}, an extra, is not installed")
 
 
 def _in_child(command: Sequence[str], backend: Backend, limit: float | None) -> dict[str, float] | str:

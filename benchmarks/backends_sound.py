@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.backend import Backend, main
+from benchmarks.backend import Backend, main, require
 from demix import weights
 from demix.models import choose
 from demix.stages.audio_quality import AudioQualitySettings
@@ -117,6 +117,7 @@ def diarizer(name: str, put: Callable[[Path], None] | None = None) -> Backend:
 
 def pyannote(folder: Path) -> None:
     """The whole folder of community-1."""
+    require("pyannote.audio")
     from tests.models.diarization.released import pyannote_folder
 
     entry = weights.find("pyannote_community_1")

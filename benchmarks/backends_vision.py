@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.backend import Backend, main
+from benchmarks.backend import Backend, main, require
 from demix import weights
 from demix.models import choose
 from demix.stages.active_speaker import ActiveSpeakerSettings
@@ -72,6 +72,7 @@ def yolo(name: str) -> Callable[[Path], None]:
     """Writes a YOLO11 as its vendor has it, which finds nobody: how many a real one finds costs next to nothing."""
 
     def put(folder: Path) -> None:
+        require("ultralytics")
         from tests.models.persons.released import yolo_file
 
         entry = weights.find(name)

@@ -1,6 +1,7 @@
 """`index` against the command `scenedetect detect-adaptive`: CPU time, equal cuts, recall and precision against truth.
 
     python benchmarks/index.py [--films N] [--shots N] [--runs N] [--only NAME ...] [--media FOLDER] [--work FOLDER]
+                               [--output FILE]
 
 Every film is made here (benchmarks/index_films.py) and encoded in ten ways; a folder of other films can be added.
 CPU time is user and system time of the processes and all their children; each film is timed `--runs` times by all

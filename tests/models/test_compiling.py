@@ -20,7 +20,7 @@ def enter(entered: Path) -> None:
 
 def test_a_second_process_waits_for_the_first(tmp_path: Path) -> None:
     with compiling():
-        second = multiprocessing.get_context("fork").Process(target=enter, args=(tmp_path / "entered",))
+        second = multiprocessing.get_context("fork").Process(target=enter, args=(tmp_path / "entered",), daemon=True)
         second.start()
         second.join(0.5)
         assert second.is_alive()

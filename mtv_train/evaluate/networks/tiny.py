@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from demix.models.faces import FaceDetector
 from demix.records import Box
@@ -34,8 +34,7 @@ class Tiny:
         return "tiny"
 
     def i3d(self) -> Callable[[torch.Tensor], torch.Tensor]:
-        with _seeded():
-            return I3D(shrink=8).eval().requires_grad_(False).to(self.device)
+        return self.ready(lambda: I3D(shrink=8))
 
     def clip(self) -> Any:
         from transformers import CLIPConfig, CLIPModel
@@ -46,27 +45,29 @@ class Tiny:
             vision_config={**small, "image_size": 32, "patch_size": 8, "projection_dim": 16},
             projection_dim=16,
         )
-        with _seeded():
-            return CLIPModel(config).eval().requires_grad_(False).to(self.device)
+        return self.ready(lambda: CLIPModel(config))
 
     def videoclip_xl(self) -> tuple[VideoCLIPXL, Any]:
         text = TextShape(width=32, heads=2, layers=1)
         video = VideoShape(side=28, width=32, heads=2, layers=1)
-        with _seeded():
-            network = VideoCLIPXL(text, video, embedding=16)
-        return network.eval().requires_grad_(False).to(self.device), letters
+        return self.ready(lambda: VideoCLIPXL(text, video, embedding=16)), letters
 
     def imagebind(self) -> ImageBind:
         shapes = Shapes(vision=Shape(32, 1, 2), text=Shape(32, 1, 2), audio=Shape(32, 1, 2), embedding=16)
-        with _seeded():
-            return ImageBind(shapes).eval().requires_grad_(False).to(self.device)
+        return self.ready(lambda: ImageBind(shapes))
 
     def syncnet(self) -> SyncNet:
-        with _seeded():
-            return SyncNet(embedding=64, shrink=16).eval().requires_grad_(False).to(self.device)
+        return self.ready(lambda: SyncNet(embedding=64, shrink=16))
 
     def faces(self) -> FaceDetector:
         return MiddleFace()
+
+    def ready(self, build: Callable[[], Any]) -> Any:
+        """A network with the same random numbers at every call, for inference on the device."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network: nn.Module = build()
+        return network.eval().requires_grad_(False).to(self.device)
 
 
 class MiddleFace:
@@ -86,10 +87,3 @@ class MiddleFace:
 def letters(text: str) -> dict[str, list[int]]:
     """A token a letter, between CLIP's start and end token."""
     return {"input_ids": [49_406, *(1 + ord(letter) % 49_000 for letter in text), 49_407]}
-
-
-@contextmanager
-def _seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield

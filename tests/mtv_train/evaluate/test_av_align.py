@@ -98,7 +98,7 @@ def test_onsets_are_librosas() -> None:
 @pytest.mark.slow
 def test_processes_that_begin_together_with_nothing_compiled_all_end_well(tmp_path: Path) -> None:
     """Without waiting for one another, most of them die of a segmentation fault."""
-    code = "import numpy, sys; from mtv_train.evaluate.av_align import onsets; w = numpy.zeros(22050, 'f'); w[9000] = 1"
+    code = "import numpy; from mtv_train.evaluate.av_align import onsets; w = numpy.zeros(22050, 'f'); w[9000] = 1"
     command = [sys.executable, "-c", f"{code}; print(onsets(w).tolist())"]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
     begun = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
