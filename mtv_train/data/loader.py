@@ -128,8 +128,8 @@ class Loader:
             raise WorkerDied(
                 f"a loader process died: {str(error) or type(error).__name__}. Killed by a signal mostly means that "
                 f"memory ran out: each of {self._settings.workers} workers holds {self._settings.prefetch} samples; "
-                "lower data.loader.workers or data.loader.prefetch, or give the container more memory (and /dev/shm, where "
-                "latents are cached)"
+                "lower data.loader.workers or data.loader.prefetch, or give the container more memory "
+                "(and /dev/shm, where latents are cached)"
             ) from error
         if isinstance(sample, DataError):
             raise sample
