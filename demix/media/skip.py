@@ -36,8 +36,18 @@ _BESIDE = 2
 """Pairs on each side that it is compared with."""
 _MARGIN = 3
 """Frames beside a suspicious gap that are decoded too: the detector compares with them."""
+_HELD = 8
+"""Frames whose small pictures are made in a row: after each of its frames the decoder has filled the processor's caches
+anew, and this code is slow once."""
+_HELD_PIXELS = 40 << 20
+"""Of frames that wait for it."""
 
 Small = Callable[[VideoFrame], np.ndarray]
+
+
+def enough(held: int, frame: VideoFrame) -> bool:
+    """Whether small pictures should now be made of frames like this one, of which so many wait for it."""
+    return held >= _HELD or held * frame.width * frame.height > _HELD_PIXELS
 
 
 @dataclass
@@ -85,6 +95,8 @@ class _Reader:
         self._second: Any = None
         self._waiting: list[_Group] = []
         self._known: dict[int, np.ndarray] = {}
+        self._held: list[tuple[int, VideoFrame]] = []
+        """Decoded, their small pictures not made yet."""
         self._shown = -(1 << 62)
         self._before: tuple[int, np.ndarray] | None = None
         """The last frame handed out, for the first gap of the next group."""
@@ -113,8 +125,14 @@ class _Reader:
     def _keep(self, frames: list[VideoFrame]) -> None:
         for frame in frames:
             if frame.pts is not None:
-                self._known[frame.pts] = self._small(frame)
+                self._held.append((frame.pts, frame))
                 self._shown = max(self._shown, frame.pts)
+                if enough(len(self._held), frame):
+                    self._see()
+
+    def _see(self) -> None:
+        self._known.update((pts, self._small(frame)) for pts, frame in self._held)
+        self._held.clear()
 
     @staticmethod
     def _decode(context: Any, packet: Any) -> list[VideoFrame]:
@@ -124,6 +142,7 @@ class _Reader:
             return []  # libav has told stderr
 
     def _finish(self, group: _Group) -> Iterator[tuple[int, np.ndarray]]:
+        self._see()
         missing = {pts for pts in group.skipped if pts not in self._known}
         times = sorted(missing | {pts for pts in self._known if pts <= group.last})
         wanted = self._suspicious(times) & missing

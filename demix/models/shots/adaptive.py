@@ -19,7 +19,7 @@ class AdaptiveShots:
     """A `ShotDetector`. A cut that falls into a fade or dissolve is a part of it, not a cut of its own."""
 
     name: ClassVar[str] = "adaptive"
-    revision: ClassVar[str] = "1"
+    revision: ClassVar[str] = "2"
     licence: ClassVar[str] = "BSD-3-Clause (PySceneDetect)"
 
     def __init__(self, adaptive: AdaptiveSettings, structure: StructureSettings, gradual: GradualSettings):
