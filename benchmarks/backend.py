@@ -1,7 +1,8 @@
 """Measures one backend after the other, each in a process of its own: load time, seconds of media a second, memory.
 
 Networks have their released sizes and random weights, which cost the same as real ones. On the processor: one thread
-and its own time. Graphics processors are measured in `benchmarks.backends_gpu`.
+and its own time. Graphics processors are measured in `benchmarks.backends_gpu`, captioners on a processor in
+`benchmarks.backends_captioners`.
 """
 
 from __future__ import annotations
@@ -85,8 +86,8 @@ def main(
     lines += [f"| model | seconds of media a second | to load, seconds | {measure.peak}, MB |", "|---|---|---|---|"]
     print("\n".join(lines), flush=True)
     for name in options.names or backends:
-        found = _in_child([module, name, "--one", "--device", options.device], backends[name], options.limit)
-        lines.append(_row(name, found))
+        found = in_child([module, name, "--one", "--device", options.device], backends[name], options.limit)
+        lines.append(row(name, found))
         print(lines[-1], flush=True)
         if options.write:
             result.write_text("\n".join([*lines, "", *notes, ""]), encoding="utf-8")
@@ -99,7 +100,7 @@ def require(package: str) -> None:
         raise ImportError(f"the package {package}, an extra, is not installed")
 
 
-def _in_child(command: Sequence[str], backend: Backend, limit: float | None) -> dict[str, float] | str:
+def in_child(command: Sequence[str], backend: Backend, limit: float | None) -> dict[str, float] | str:
     """What was measured, or in one line why it could not be."""
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"DEMIX_WEIGHTS": f"{folder}/cache", "OMP_NUM_THREADS": "1"}
@@ -130,13 +131,13 @@ def _one_line(text: str) -> str:
     return " ".join(text.replace("|", "/").split())
 
 
-def _row(name: str, found: dict[str, float] | str) -> str:
+def row(name: str, found: dict[str, float] | str) -> str:
     if isinstance(found, str):
         return f"| `{name}` | not measured: {found} | | |"
     return f"| `{name}` | {found['speed']:.3g} | {found['load']:.1f} | {found['peak']:.0f} |"
 
 
-def _on_processor(backend: Backend, device: str) -> dict[str, float]:
+def on_processor(backend: Backend, device: str) -> dict[str, float]:
     began = time.perf_counter()
     model = backend.make(device)
     loaded, busy = time.perf_counter(), _processor_seconds()
@@ -157,4 +158,4 @@ def _processor_seconds() -> float:
     return float(sum(sum(process.cpu_times()[:2]) for process in (own, *own.children(recursive=True))))
 
 
-ON_PROCESSOR = Measure(lambda _: "one CPU thread", "peak memory", _on_processor)
+ON_PROCESSOR = Measure(lambda _: "one CPU thread", "peak memory", on_processor)

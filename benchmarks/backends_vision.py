@@ -34,7 +34,7 @@ NOTES = (
     "others use.",
     "",
     "`yolo` is YOLO11m; its package is an extra. Not measured: `yunet` (its release is a graph, which random weights",
-    "cannot stand for), `llava_video` and `qwen3_vl` (7 and 8 billion parameters want a GPU: backends_gpu.md).",
+    "cannot stand for). `llava_video` and `qwen3_vl` are in backends_captioners.md.",
 )
 
 

@@ -1,12 +1,14 @@
 """The captioners that run in the worker's own process as backends, with random weights of the released sizes.
 
-No network is built for them: the names and shapes of its tensors suffice to write the files (15 and 18 GB).
+No network is built for them: the names and shapes of its tensors suffice to write the files (15 and 18 GB). Their
+language models can be cut to some of their layers, which are all alike.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.backend import Backend
+from benchmarks.backend import CLIP_SECONDS, Backend
 from demix import weights
 from demix.models import choose, model_class
 from demix.weights import Cache
 
-LLAVA_7B = {
+LLAVA_7B: dict[str, Any] = {
     "hidden_size": 3584,
     "intermediate_size": 18944,
     "num_hidden_layers": 28,
@@ -55,15 +57,22 @@ QWEN3_VL_8B: dict[str, Any] = {
     },
     "tie_word_embeddings": False,
 }
+LAYERS = {
+    "llava_video": LLAVA_7B["num_hidden_layers"],
+    "qwen3_vl": QWEN3_VL_8B["text_config"]["num_hidden_layers"],
+}
+"""Of the language models."""
 FPS = 24.0
 WINDOW_STEP = 17
 """Places in the noise from one row of a random matrix to the next."""
 
 
-def captioner(name: str, put: Callable[[Path], None]) -> Backend:
+def captioner(name: str, layers: int | None = None, dtype: str = "bfloat16") -> Backend:
+    """With all layers of its language model, or the first ones alone."""
     from demix.stages.captioning import CaptionSettings, spaced
 
-    settings = CaptionSettings(model=name)
+    settings = CaptionSettings.model_validate({"model": name, name: {"dtype": dtype}})
+    put = partial(PUT[name], layers=layers or LAYERS[name])
 
     def ask(model: Any, seconds: float) -> None:
         from demix.models.captioning import Scene
@@ -76,15 +85,15 @@ def captioner(name: str, put: Callable[[Path], None]) -> Backend:
         pictures = np.random.default_rng(0).integers(0, 256, (len(chosen), 216, 384, 3), dtype=np.uint8)
         model.describe([Scene("clip", pictures, times, seconds, ((),) * len(chosen), 1, 1, frozenset({"speech"}))])
 
-    return Backend(lambda device: choose("captioning", name, settings).make(device, threads=1), ask, 2.0, put)
+    return Backend(lambda device: choose("captioning", name, settings).make(device, threads=1), ask, CLIP_SECONDS, put)
 
 
-def put_llava_video(_: Path) -> None:
+def put_llava_video(_: Path, layers: int) -> None:
     from demix.models.captioning.llava_network import LlavaVideoConfig, LlavaVideoNetwork
     from tests.models.captioning.released import LLAVA, put_shards, tokenizer
 
     folder = _cache_folder("llava_video_7b")
-    (folder / "config.json").write_text(json.dumps(LLAVA | LLAVA_7B), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(LLAVA | LLAVA_7B | {"num_hidden_layers": layers}), encoding="utf-8")
     with torch.device("meta"):
         network = LlavaVideoNetwork(LlavaVideoConfig.read(folder))
     put_shards(random_state(network), folder, 4)
@@ -92,14 +101,15 @@ def put_llava_video(_: Path) -> None:
     _complete("llava_video_7b", folder)
 
 
-def put_qwen3_vl(_: Path) -> None:
+def put_qwen3_vl(_: Path, layers: int) -> None:
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
     from tests.models.captioning.released import put_processor, put_shards, tokenizer, vision_tokens
 
     folder = _cache_folder("qwen3_vl_8b")
     words = tokenizer()
-    config = Qwen3VLConfig(**QWEN3_VL_8B, **vision_tokens(words))
+    text = QWEN3_VL_8B["text_config"] | {"num_hidden_layers": layers}
+    config = Qwen3VLConfig(**QWEN3_VL_8B | {"text_config": text}, **vision_tokens(words))
     with torch.device("meta"):
         network = Qwen3VLForConditionalGeneration(config)
     config.save_pretrained(folder)
@@ -139,7 +149,6 @@ def _complete(name: str, folder: Path) -> None:
             (folder / file.path).write_text("{}", encoding="utf-8")
 
 
-CAPTIONERS = {
-    "llava_video": captioner("llava_video", put_llava_video),
-    "qwen3_vl": captioner("qwen3_vl", put_qwen3_vl),
-}
+PUT: dict[str, Callable[..., None]] = {"llava_video": put_llava_video, "qwen3_vl": put_qwen3_vl}
+"""Writes the random weights of a captioner whose language model has `layers`."""
+CAPTIONERS = {name: captioner(name) for name in PUT}

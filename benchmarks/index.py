@@ -1,13 +1,13 @@
 """`index` against the command `scenedetect detect-adaptive`: CPU time, equal cuts, recall and precision against truth.
 
-    python benchmarks/index.py [--films N] [--shots N] [--runs N] [--only NAME ...] [--media FOLDER] [--work FOLDER]
-                               [--output FILE]
+    python benchmarks/index.py [--films N] [--shots N] [--height N] [--runs N] [--only NAME ...] [--media FOLDER]
+                               [--work FOLDER] [--output FILE]
 
 Every film is made here (benchmarks/index_films.py) and encoded in ten ways; a folder of other films can be added.
 CPU time is user and system time of the processes and all their children; each film is timed `--runs` times by all
 contestants in turn, and the median counts. Where others share the processors, times are half as long again from one
 minute to the next, so the least times are compared too. The time that a contestant needs for a film of three frames is
-its start-up: it is listed once and taken off, so that short films tell what long ones cost.
+its start-up, by the same rule: it is listed once and taken off, so that short films tell what long ones cost.
 """
 
 from __future__ import annotations
@@ -176,14 +176,13 @@ def _mixes(span: tuple[int, int], one: Transition) -> bool:
 # --- the written result ----------------------------------------------------------------------------------------------
 
 
-def report(cases: Sequence[Case], startup: dict[str, float], arguments: argparse.Namespace) -> str:
+def report(cases: Sequence[Case], start: Case, arguments: argparse.Namespace) -> str:
     versions = ", ".join(f"{name} {version(name)}" for name in ("scenedetect-headless", "av", "numpy"))
     lines = [
         "# Benchmark: index",
         "",
-        f"`python benchmarks/index.py --films {arguments.films} --shots {arguments.shots} --runs {arguments.runs}"
-        + (" --media ..." if arguments.media else "")
-        + "`",
+        f"`python benchmarks/index.py --films {arguments.films} --shots {arguments.shots} "
+        f"--height {arguments.height} --runs {arguments.runs}" + (" --media ..." if arguments.media else "") + "`",
         "",
         f"{platform.machine()}, {os.cpu_count()} cores (load {os.getloadavg()[0]:.1f} at the end), Python "
         f"{platform.python_version()}, {versions}. How time is taken is said in the script.",
@@ -192,21 +191,35 @@ def report(cases: Sequence[Case], startup: dict[str, float], arguments: argparse
         "",
         "`exact` and `fast`: the same detector on our two decodes. `index`: the stage by default, which adds fades,",
         "dissolves and structure.",
-        "Start-up, taken off below: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in startup.items()) + ".",
+        "Start-up, taken off below: "
+        + ", ".join(f"{name} {statistics.median(times):.2f} s" for name, times in start.seconds.items())
+        + ".",
         "",
         "| film | frames | command, ms a frame | exact | fast | index | exact's cuts | fast's cuts |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    lines += [_cost_row(case, startup, statistics.median) for case in cases]
-    lines += ["", f"The least of {arguments.runs} times each:", "", *lines[-len(cases) - 2 : -len(cases)]]
-    lines += [_cost_row(case, startup, min) for case in cases]
+    lines += [_cost_row(case, start, statistics.median) for case in cases]
+    lines += ["", _middle(cases, start)]
+    lines += ["", f"The least of {arguments.runs} times each:", "", *lines[-len(cases) - 4 : -len(cases) - 2]]
+    lines += [_cost_row(case, start, min) for case in cases]
     known = [case for case in cases if case.truth is not None]
     lines += ["", *_truth_table(known), ""]
     return "\n".join(lines)
 
 
-def _cost_row(case: Case, startup: dict[str, float], of: Callable[[list[float]], float]) -> str:
-    net = {name: max(of(times) - startup[name], 1e-3) for name, times in case.seconds.items()}
+def _net(case: Case, start: Case, of: Callable[[list[float]], float]) -> dict[str, float]:
+    """CPU seconds of each contestant without its start-up."""
+    return {name: max(of(times) - of(start.seconds[name]), 1e-3) for name, times in case.seconds.items()}
+
+
+def _middle(cases: Sequence[Case], start: Case) -> str:
+    net = [_net(case, start, statistics.median) for case in cases]
+    shares = {name: statistics.median(one[name] / one["command"] for one in net) for name in start.seconds}
+    return f"In the middle of {len(cases)} films: " + ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+
+
+def _cost_row(case: Case, start: Case, of: Callable[[list[float]], float]) -> str:
+    net = _net(case, start, of)
     frames = case.found["command"].frames
     cells = (
         case.name,
@@ -258,9 +271,9 @@ def _total(pairs: Iterable[tuple[int, int]]) -> str:
 def make_cases(arguments: argparse.Namespace, folder: Path) -> list[Case]:
     cases = []
     for seed in range(arguments.films):
-        movie = film(seed + 1, arguments.shots)
+        movie = film(seed + 1, arguments.shots, (arguments.height * 16 // 9, arguments.height))
         for encoding in ENCODINGS:
-            name = "".join(letter if letter.isalnum() else "_" for letter in f"{seed} {encoding}")
+            name = "".join(letter if letter.isalnum() else "_" for letter in f"{seed} {arguments.height}p {encoding}")
             path = encode(movie, folder / name, encoding)
             cases.append(Case(f"film {seed}, {encoding}", path, movie.transitions))
             print("have", path.name, flush=True)
@@ -272,6 +285,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--films", type=int, default=1, help="films to make, each in every encoding")
     parser.add_argument("--shots", type=int, default=14, help="shots of each, about 3 s long")
+    parser.add_argument("--height", type=int, default=720, help="lines of their pictures, of 16:9")
     parser.add_argument("--runs", type=int, default=3, help="times each film is timed")
     parser.add_argument("--only", nargs="+", choices=tuple(CONTESTANTS), help="beside the command; default: all")
     parser.add_argument("--media", type=Path, help="folder of other films to compare CPU time and cuts on")
@@ -284,12 +298,11 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         tiny = Film(3, (), film(1, 1).shots, (64, 36))
         start = Case("start-up", encode(tiny, folder / "startup", "x264"), None)
-        run([start], max(3, arguments.runs), names)
-        startup = {name: min(times) for name, times in start.seconds.items()}
+        run([start], max(7, arguments.runs), names)
         cases = make_cases(arguments, folder)
         run(cases, arguments.runs, names)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(report(cases, startup, arguments), encoding="utf-8")
+    arguments.output.write_text(report(cases, start, arguments), encoding="utf-8")
     print(arguments.output.read_text(encoding="utf-8"))
 
 
