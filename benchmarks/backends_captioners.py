@@ -22,7 +22,8 @@ RESULT = Path(__file__).parent / "results/backends_captioners.md"
 NOTES = (
     f"A clip of 11 s in float32. Measured with {MEASURED[0]} and with {MEASURED[1]} layers of the language model, and",
     "counted up to all of them (28 and 36), which are alike. One clip at a time, random weights, the longest answer,",
-    "and a tokenizer of bytes, as in backends_gpu.md.",
+    "and a tokenizer of bytes, as in backends_gpu.md. Peak memory includes pages of the files, which the system can",
+    "take back: the numbers alone fill 31 and 35 GB.",
 )
 
 
