@@ -82,8 +82,7 @@ def main(
     if options.one:
         print(json.dumps(measure.measured(backends[options.names[0]], options.device)))
         return 0
-    lines = [f"# {title}", "", f"`python -m {module}`, {measure.conditions(options.device)}.", ""]
-    lines += [f"| model | seconds of media a second | to load, seconds | {measure.peak}, MB |", "|---|---|---|---|"]
+    lines = table_head(title, module, measure.conditions(options.device), measure.peak)
     print("\n".join(lines), flush=True)
     for name in options.names or backends:
         found = in_child([module, name, "--one", "--device", options.device], backends[name], options.limit)
@@ -92,6 +91,17 @@ def main(
         if options.write:
             result.write_text("\n".join([*lines, "", *notes, ""]), encoding="utf-8")
     return 0
+
+
+def table_head(title: str, module: str, conditions: str, peak: str) -> list[str]:
+    return [
+        f"# {title}",
+        "",
+        f"`python -m {module}`, {conditions}.",
+        "",
+        f"| model | seconds of media a second | to load, seconds | {peak}, MB |",
+        "|---|---|---|---|",
+    ]
 
 
 def require(package: str) -> None:

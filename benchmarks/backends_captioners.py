@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.backend import in_child, on_processor, row
+from benchmarks.backend import in_child, on_processor, row, table_head
 from benchmarks.captioners import LAYERS, PUT, captioner
 
 MODULE = "benchmarks.backends_captioners"
@@ -38,8 +38,7 @@ def main() -> int:
     if options.layers:
         print(json.dumps(on_processor(captioner(options.names[0], options.layers, "float32"), "cpu")))
         return 0
-    lines = ["# Captioners on a processor", "", f"`python -m {MODULE}`, one CPU thread.", ""]
-    lines += ["| model | seconds of media a second | to load, seconds | peak memory, MB |", "|---|---|---|---|"]
+    lines = table_head("Captioners on a processor", MODULE, "one CPU thread", "peak memory")
     print("\n".join(lines), flush=True)
     for name in options.names or PUT:
         lines.append(row(name, measured(name)))

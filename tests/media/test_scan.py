@@ -10,12 +10,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
 from demix.media.command import ffmpeg_binary
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.probe import probe
 from demix.media.scan import ScanSettings, scan
+from demix.media.skip import enough
 from demix.records import VideoStream
 from tests.media.films import write_film
 from tests.models.shots.moving import joined, shot
@@ -131,3 +133,10 @@ def test_a_reader_that_stops_early_ends_the_child(tmp_path: Path) -> None:
     next(frames)
     frames.close()
     assert list(frames) == []
+
+
+def test_few_large_frames_wait_for_their_small_pictures() -> None:
+    """Eight of 720 lines fill some megabytes, eight of 8K would fill hundreds."""
+    small, large = VideoFrame(1280, 720, "yuv420p"), VideoFrame(8192, 4320, "yuv420p")
+    assert [held for held in range(1, 9) if enough(held, small)] == [8]
+    assert [held for held in range(1, 9) if enough(held, large)] == [2, 3, 4, 5, 6, 7, 8]
