@@ -199,8 +199,9 @@ def report(cases: Sequence[Case], start: Case, arguments: argparse.Namespace) ->
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_cost_row(case, start, statistics.median) for case in cases]
-    lines += ["", _middle(cases, start)]
-    lines += ["", f"The least of {arguments.runs} times each:", "", *lines[-len(cases) - 4 : -len(cases) - 2]]
+    head = lines[-len(cases) - 2 : -len(cases)]
+    lines += ["", *_middle(cases, start)]
+    lines += ["", f"The least of {arguments.runs} times each:", "", *head]
     lines += [_cost_row(case, start, min) for case in cases]
     known = [case for case in cases if case.truth is not None]
     lines += ["", *_truth_table(known), ""]
@@ -212,10 +213,15 @@ def _net(case: Case, start: Case, of: Callable[[list[float]], float]) -> dict[st
     return {name: max(of(times) - of(start.seconds[name]), 1e-3) for name, times in case.seconds.items()}
 
 
-def _middle(cases: Sequence[Case], start: Case) -> str:
+def _middle(cases: Sequence[Case], start: Case) -> list[str]:
+    """Shares of the command's time: of the film in the middle, and of all films' time together."""
     net = [_net(case, start, statistics.median) for case in cases]
     shares = {name: statistics.median(one[name] / one["command"] for one in net) for name in start.seconds}
-    return f"In the middle of {len(cases)} films: " + ", ".join(f"{name} {share:.2f}" for name, share in shares.items())
+    total = {name: sum(one[name] for one in net) / sum(one["command"] for one in net) for name in start.seconds}
+    return [
+        f"In the middle of {len(cases)} films: " + ", ".join(f"{name} {share:.2f}" for name, share in shares.items()),
+        "All their time together: " + ", ".join(f"{name} {share:.2f}" for name, share in total.items()),
+    ]
 
 
 def _cost_row(case: Case, start: Case, of: Callable[[list[float]], float]) -> str:

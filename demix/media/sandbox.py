@@ -8,6 +8,7 @@ A Python child may write no file at all; it answers in binary records through a 
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import math
@@ -34,7 +35,8 @@ except ImportError:  # not POSIX: time is still watched
 Arguments = Mapping[str, Any]
 _HEADER = struct.Struct("<cQ")  # tag, length: b"D" a record, b"R" the end, b"E" a MediaError as JSON
 _TAIL = 8192
-_CHUNK = 1 << 20
+_CHUNK = 1 << 16
+"""What a pipe holds; room for more would be fetched from the system anew at each read."""
 _HEAD = 1 << 16
 
 
@@ -92,8 +94,9 @@ def _records(child: _Child, stall_seconds: float) -> Iterator[bytearray]:
                 raise MediaError("crash", "the child process ended without an answer", child.tail)
             buffer += chunk
         tag, length = _HEADER.unpack_from(buffer)
-        record = buffer[_HEADER.size : _HEADER.size + length]
-        del buffer[: _HEADER.size + length]
+        del buffer[: _HEADER.size]
+        record, buffer = buffer, buffer[length:]
+        del record[length:]
         if tag == b"E":
             error = json.loads(record)
             raise MediaError(error["kind"], error["message"], error["detail"] or child.tail, error["evidence"])
@@ -267,7 +270,9 @@ def _main() -> int:
     with os.fdopen(os.dup(1), "wb", buffering=_CHUNK) as out:
         os.dup2(2, 1)
         try:
-            result = _resolve(request["function"])(**request["arguments"])
+            function = _resolve(request["function"])
+            gc.freeze()  # what is imported by now stays; a child that makes many objects would look through it for ever
+            result = function(**request["arguments"])
             if isinstance(result, Iterator):
                 for record in result:
                     _send(out, b"D", *(record if isinstance(record, tuple) else (record,)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -36,20 +36,20 @@ def scan(
     A frame that does not decode is left out; so is what comes after the point where the container itself breaks. Raises
     `MediaError`: `decode` if no frame decodes at all, and `timeout`, `crash`, `limits` of the child.
     """
-    dtype = small_record(*_small_size(video, settings.side))
+    shape = _small_size(video, settings.side)
     arguments = {
         "path": str(source.absolute()),
         "index": video.index,
-        "shape": dtype["picture"].shape[:2],
+        "shape": shape,
         "limits": limits.model_dump(),
         "threads": threads,
         "fast": settings.path == "fast",
     }
     frames = 0
     for record in sandbox.stream("demix.media.small:read", arguments, limits, seconds=limits.scan_seconds):
-        for row in np.frombuffer(record, dtype):
+        for pts, picture in _unpacked(record, shape):
             frames += 1
-            yield int(row["pts"]), row["picture"]
+            yield pts, picture
     if not frames:
         raise MediaError("decode", "no frame can be decoded")
 
@@ -61,6 +61,9 @@ def _small_size(video: VideoStream, side: int) -> tuple[int, int]:
     return 2 * max(1, round(height / shrink / 2)), 2 * max(1, round(width / shrink / 2))
 
 
-def small_record(height: int, width: int) -> np.dtype[np.void]:
-    """What one frame is on its way from the child."""
-    return np.dtype([("pts", "<i8"), ("picture", "u1", (height, width, 3))])
+def _unpacked(record: bytearray, shape: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
+    """What `demix.media.small.read` packs: the pts of some frames, then their pictures."""
+    height, width = shape
+    count = len(record) // (8 + height * width * 3)
+    pictures = np.frombuffer(record, np.uint8, offset=8 * count).reshape(count, height, width, 3)
+    return zip(np.frombuffer(record, np.int64, count).tolist(), pictures, strict=True)

@@ -8,7 +8,7 @@ other missing pictures are blended from their neighbours, so that the reader get
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -42,7 +42,8 @@ anew, and this code is slow once."""
 _HELD_PIXELS = 40 << 20
 """Of frames that wait for it."""
 
-Small = Callable[[VideoFrame], np.ndarray]
+Small = Callable[[Sequence[VideoFrame]], np.ndarray]
+"""Small pictures of some frames."""
 
 
 def enough(held: int, frame: VideoFrame) -> bool:
@@ -131,8 +132,10 @@ class _Reader:
                     self._see()
 
     def _see(self) -> None:
-        self._known.update((pts, self._small(frame)) for pts, frame in self._held)
-        self._held.clear()
+        if self._held:
+            times, frames = zip(*self._held, strict=True)
+            self._known.update(zip(times, self._small(frames), strict=True))
+            self._held.clear()
 
     @staticmethod
     def _decode(context: Any, packet: Any) -> list[VideoFrame]:
@@ -187,7 +190,7 @@ class _Reader:
     def _keep_only(self, wanted: set[int], frames: list[VideoFrame]) -> None:
         for frame in frames:
             if frame.pts in wanted:
-                self._known[frame.pts] = self._small(frame)
+                self._known[frame.pts] = self._small([frame])[0]
 
     def _filled(self, times: list[int]) -> Iterator[tuple[int, np.ndarray]]:
         """Every frame of a group; a gap is blended from one known frame to the next, by time."""

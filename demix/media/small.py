@@ -7,13 +7,15 @@ of one line, since most of the cost is to fetch lines from memory. That cuts sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, partial
+from itertools import groupby
 from typing import Any
 
 import av
 import cv2
 import numpy as np
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange
@@ -21,7 +23,6 @@ from av.video.reformatter import ColorRange
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
-from demix.media.scan import small_record
 from demix.media.skip import CODECS, CONTAINERS, Small, enough, skipping
 
 _BATCH = 16
@@ -30,10 +31,10 @@ _BATCH = 16
 
 def read(
     path: str, index: int, shape: tuple[int, int], limits: dict[str, Any], threads: int, fast: bool
-) -> Iterator[np.ndarray]:
-    """Batches of (pts, picture) records; runs in the sandbox."""
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of (pts, pictures), see `demix.media.scan.unpacked`; runs in the sandbox."""
     cv2.setNumThreads(1)
-    batch = np.empty(_BATCH, small_record(*shape))
+    times, pictures = np.empty(_BATCH, np.int64), np.empty((_BATCH, *shape, 3), np.uint8)
     filled, last = 0, -(1 << 62)
     with open_container(path, MediaLimits(**limits)) as container:
         stream = container.streams[index]
@@ -41,19 +42,19 @@ def read(
         fast = fast and stream.codec_context.codec.canonical_name in CODECS and container.format.name in CONTAINERS
         stream.codec_context.thread_count = 1 if fast else threads
         stream.codec_context.thread_type = "NONE" if fast or threads == 1 else "AUTO"
-        small = partial(small_picture, height=shape[0], width=shape[1])
+        small = partial(small_pictures, height=shape[0], width=shape[1])
         frames = skipping(container, stream, small) if fast else _every(container, stream, small)
         for pts, picture in frames:
             if pts <= last:
                 continue  # a stamp twice: only one of the two frames can be shown
-            last = pts
-            batch[filled] = pts, picture
+            last = times[filled] = pts
+            pictures[filled] = picture
             filled += 1
             if filled == _BATCH:
-                yield batch
+                yield times, pictures
                 filled = 0
     if filled:
-        yield batch[:filled]
+        yield times[:filled], pictures[:filled]
 
 
 def _unsmoothed(stream: Any) -> str:
@@ -64,13 +65,16 @@ def _unsmoothed(stream: Any) -> str:
 
 def _every(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, np.ndarray]]:
     """(pts, small picture) of every frame that decodes."""
-    held: list[tuple[int, VideoFrame]] = []
+    times: list[int] = []
+    held: list[VideoFrame] = []
     for pts, frame in _timed(container, stream):
-        held.append((pts, frame))
+        times.append(pts)
+        held.append(frame)
         if enough(len(held), frame):
-            yield from ((time, small(one)) for time, one in held)
-            held.clear()
-    yield from ((time, small(one)) for time, one in held)
+            yield from zip(times, small(held), strict=True)
+            times, held = [], []
+    if held:
+        yield from zip(times, small(held), strict=True)
 
 
 def _timed(container: Any, stream: Any) -> Iterator[tuple[int, VideoFrame]]:
@@ -105,36 +109,58 @@ def _decoded(container: Any, stream: Any) -> Iterator[VideoFrame]:
             return
 
 
-def small_picture(frame: VideoFrame, width: int, height: int) -> np.ndarray:
-    """uint8 BGR (height, width, 3), both even. Colours as swscale's default: BT.601, range as the frame says."""
-    bits = _planar_bits(frame)
-    if bits is None:  # packed, paletted, RGB, grey: rare enough for the long way
-        return frame.reformat(width, height, "bgr24", interpolation="FAST_BILINEAR").to_ndarray()
-    planes = frame.planes  # once: each look makes them anew
-    luma = _shrunk(planes[0], bits, width, height)
-    blue, red = (_shrunk(plane, bits, width // 2, height // 2) for plane in planes[1:])
-    if frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG:
-        chroma = cv2.resize(cv2.merge([red, blue]), (width, height), interpolation=cv2.INTER_LINEAR)
-        return cv2.cvtColor(cv2.merge([luma, chroma]), cv2.COLOR_YCrCb2BGR)
-    return cv2.cvtColorTwoPlane(luma, cv2.merge([blue, red]), cv2.COLOR_YUV2BGR_NV12)
+def small_pictures(frames: Sequence[VideoFrame], width: int, height: int) -> np.ndarray:
+    """uint8 BGR (frames, height, width, 3), sizes even. Colours as swscale's default: BT.601, range as frames say."""
+    return np.concatenate([_converted(list(run), kind, width, height) for kind, run in groupby(frames, _kind)])
 
 
-def _planar_bits(frame: VideoFrame) -> int | None:
-    """Bits a sample if the frame has planes Y, U, V of whole bytes in this machine's order, else None."""
+def _kind(frame: VideoFrame) -> tuple[int, bool] | None:
+    """(bits a sample, full range) if the frame has planes Y, U, V of whole bytes in this machine's order, else None."""
     name = frame.format.name
-    if not name.startswith(("yuv4", "yuvj4")) or name.endswith("be") or len(frame.format.components) != 3:
-        return None
-    return int(frame.format.components[0].bits)
+    bits = _planar_bits(name)
+    return (bits, name.startswith("yuvj") or frame.color_range == ColorRange.JPEG) if bits else None
 
 
-def _shrunk(plane: VideoPlane, bits: int, width: int, height: int) -> np.ndarray:
-    """One plane as uint8 (height, width)."""
-    samples = np.frombuffer(memoryview(plane), dtype=np.uint8 if bits == 8 else np.uint16)
-    rows = samples.reshape(plane.height, -1)[:, : plane.width]
+@cache
+def _planar_bits(name: str) -> int:
+    """Bits a sample of a pixel format of three such planes, else 0."""
+    components = VideoFormat(name).components
+    planar = name.startswith(("yuv4", "yuvj4")) and not name.endswith("be") and len(components) == 3
+    return int(components[0].bits) if planar else 0
+
+
+def _converted(frames: list[VideoFrame], kind: tuple[int, bool] | None, width: int, height: int) -> np.ndarray:
+    if kind is None:  # packed, paletted, RGB, grey: rare enough for the long way
+        short = (frame.reformat(width, height, "bgr24", interpolation="FAST_BILINEAR") for frame in frames)
+        return np.stack([frame.to_ndarray() for frame in short])
+    bits, full = kind
+    luma = np.empty((len(frames), height, width), np.uint8)
+    blue, red = np.empty((2, len(frames), height // 2, width // 2), np.uint8)
+    for number, frame in enumerate(frames):
+        for plane, small in zip(frame.planes, (luma, blue, red), strict=True):
+            _shrink(plane, bits, small[number])
+    # One below the other they are one picture: half the cost is that of calling.
+    y, u, v = (plane.reshape(-1, plane.shape[-1]) for plane in (luma, blue, red))
+    if full:
+        chroma = cv2.resize(cv2.merge([v, u]), y.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        pictures = cv2.cvtColor(cv2.merge([y, chroma]), cv2.COLOR_YCrCb2BGR)
+    else:
+        pictures = cv2.cvtColorTwoPlane(y, cv2.merge([u, v]), cv2.COLOR_YUV2BGR_NV12)
+    return pictures.reshape(-1, height, width, 3)
+
+
+def _shrink(plane: VideoPlane, bits: int, small: np.ndarray) -> None:
+    """One plane into uint8 (height, width)."""
+    size = 1 if bits == 8 else 2
+    rows = np.ndarray((plane.height, plane.width), f"u{size}", memoryview(plane), strides=(plane.line_size, size))
+    height, width = small.shape
     if plane.height > 2 * height:
         rows = rows[_middles(plane.height, height)]
-    small = cv2.resize(rows, (width, height), interpolation=cv2.INTER_LINEAR)
-    return small if bits == 8 else cv2.convertScaleAbs(small, alpha=2.0 ** (8 - bits))
+    if bits == 8:
+        cv2.resize(rows, (width, height), dst=small, interpolation=cv2.INTER_LINEAR)
+    else:
+        rows = cv2.resize(rows, (width, height), interpolation=cv2.INTER_LINEAR)
+        cv2.convertScaleAbs(rows, dst=small, alpha=2.0 ** (8 - bits))
 
 
 @cache

