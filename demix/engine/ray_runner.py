@@ -73,19 +73,21 @@ class RayRunner:
         rows: Iterable[Row],
         options: RunOptions,
     ) -> Iterator[Row]:
-        # Ray Data wants to know its input beforehand. A window of it at a time keeps the driver's memory flat.
-        for window in _blocks(rows, _WINDOW * max(1, int(ray.cluster_resources().get("CPU", 1)))):
-            yield from self._run_window(steps, kinds, store, window, options)
+        # Ray Data wants to know its input beforehand. A window of it at a time, which Ray's store holds, not this
+        # process, keeps the driver's memory flat.
+        remaining = iter(rows)
+        window = _WINDOW * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        while blocks := [_put(block) for block in _blocks(islice(remaining, window), options.engine.batch_rows)]:
+            yield from self._run_window(steps, kinds, store, blocks, options)
 
     def _run_window(
         self,
         steps: Sequence[Step],
         kinds: Mapping[str, type[Record]],
         store: Store,
-        rows: Sequence[Row],
+        blocks: list[ray.ObjectRef],
         options: RunOptions,
     ) -> Iterator[Row]:
-        blocks = [ray.put(pa.table(to_columns(block))) for block in _blocks(rows, options.engine.batch_rows)]
         dataset = ray.data.from_arrow_refs(blocks)
         pools = groups(steps)
         for position, group in enumerate(pools):
@@ -170,6 +172,10 @@ def _blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
     remaining = iter(rows)
     while block := list(islice(remaining, size)):
         yield block
+
+
+def _put(block: Sequence[Row]) -> ray.ObjectRef:
+    return ray.put(pa.table(to_columns(block)))
 
 
 def _placement(group: tuple[Step, ...], pools: int, engine: EngineSettings, blocks: int) -> dict[str, Any]:

@@ -113,6 +113,7 @@ def test_real_films_and_odd_files_all_come_to_an_end(shared_media: Path, tmp_pat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_all_real_recordings_go_through_the_whole_build(shared_media: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     ran = demix("build", shared_media / "odd", shared_media / "video", "--output", data)

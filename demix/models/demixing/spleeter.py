@@ -66,6 +66,7 @@ def estimate(networks: nn.ModuleDict, wave: torch.Tensor, batch: int, device: to
     return inverse_transform(spectrum * F.pad(mask, (0, spectrum.shape[-1] - BINS)), wave.shape[-1])
 
 
+@torch.inference_mode()
 def masks(networks: nn.ModuleDict, magnitude: torch.Tensor, batch: int, device: torch.device) -> torch.Tensor:
     """(vocals, accompaniment; channels, frames, bins): shares of the power, which sum to 1; from `magnitude` (channels,
     frames, bins)."""
