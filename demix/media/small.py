@@ -32,7 +32,7 @@ _BATCH = 16
 def read(
     path: str, index: int, shape: tuple[int, int], limits: dict[str, Any], threads: int, fast: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of (pts, pictures), see `demix.media.scan.unpacked`; runs in the sandbox."""
+    """Batches of (pts, pictures), which `demix.media.scan` takes apart; runs in the sandbox."""
     cv2.setNumThreads(1)
     times, pictures = np.empty(_BATCH, np.int64), np.empty((_BATCH, *shape, 3), np.uint8)
     filled, last = 0, -(1 << 62)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from demix.config import ModelSettings, Settings
 
@@ -29,6 +29,12 @@ class AdaptiveSettings(Settings):
     min_scene_seconds: float = Field(default=0.0, ge=0)
     """A cut nearer than this to the one before is not reported. The command's default is 0.6, which would leave the two
     shots after the first of two close cuts in one clip; shots too short to use are dropped by `length` anyway."""
+
+    @model_validator(mode="after")
+    def _something_is_weighed(self) -> AdaptiveSettings:
+        if not any((self.weight_hue, self.weight_saturation, self.weight_brightness, self.weight_edges)):
+            raise ValueError("all weights of the content score are 0: nothing would ever be a cut")
+        return self
 
 
 class GradualSettings(Settings):

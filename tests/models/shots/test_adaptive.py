@@ -173,3 +173,11 @@ def test_frames_are_scored_as_the_reference_scores_them(case: str, edges: float,
     expected = vector.outputs[f"{case}.score_hue_sat_lum_edges"]
     np.testing.assert_allclose(np.array(found, float)[:, 1:4], expected[:, 1:4], rtol=0, atol=1e-6)
     np.testing.assert_allclose(np.array(found, float), expected, rtol=0, atol=1e-2)
+    if not edges:
+        scores = model._detector(24.0).scores(pictures.astype(np.uint8))
+        np.testing.assert_allclose(scores[1:], expected[:, 0], rtol=0, atol=1e-6)
+
+
+def test_weights_that_weigh_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="nothing would ever be a cut"):
+        AdaptiveSettings(weight_hue=0, weight_saturation=0, weight_brightness=0)
