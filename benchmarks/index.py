@@ -200,7 +200,7 @@ def report(cases: Sequence[Case], start: Case, arguments: argparse.Namespace) ->
     ]
     lines += [_cost_row(case, start, statistics.median) for case in cases]
     head = lines[-len(cases) - 2 : -len(cases)]
-    lines += ["", *_middle(cases, start)]
+    lines += ["", *_shares(cases, start)]
     lines += ["", f"The least of {arguments.runs} times each:", "", *head]
     lines += [_cost_row(case, start, min) for case in cases]
     known = [case for case in cases if case.truth is not None]
@@ -213,7 +213,7 @@ def _net(case: Case, start: Case, of: Callable[[list[float]], float]) -> dict[st
     return {name: max(of(times) - of(start.seconds[name]), 1e-3) for name, times in case.seconds.items()}
 
 
-def _middle(cases: Sequence[Case], start: Case) -> list[str]:
+def _shares(cases: Sequence[Case], start: Case) -> list[str]:
     """Shares of the command's time: of the film in the middle, and of all films' time together."""
     net = [_net(case, start, statistics.median) for case in cases]
     shares = {name: statistics.median(one[name] / one["command"] for one in net) for name in start.seconds}

