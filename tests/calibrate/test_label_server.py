@@ -107,8 +107,7 @@ def test_labels_are_given_by_key_and_survive_a_new_start(fake: Fake, tmp_path: P
         first, second = list(desk.clips)[:2]
         for key in ("g", "b", "ArrowLeft", "u"):
             browser.evaluate(press.replace("KEY", repr(key)))
-        wait = "new Promise(done => setTimeout(done, 300))"
-        browser.evaluate(wait)
+        browser.evaluate("written")
         assert read_labels(labels) == {first: "good"}
         assert browser.evaluate("document.querySelector('video').getAttribute('src')") == f"/media/{second}/mp4"
         # A clip with stems: its speech sounds, the picture runs muted beside it.

@@ -61,12 +61,19 @@ function unlabelled() {
   return order.find((index) => !clips[index].label) ?? place;
 }
 
+// Labels are sent one after the other, so that the one given last is the one that stays.
+let written = Promise.resolve();
+
 // The next clip comes at once, so that the hand need not wait for the disk; a label that was not kept comes back.
-async function label(name) {
+function label(name) {
   const labelled = clips[place];
   const before = labelled.label;
   labelled.label = name;
   if (name) show(unlabelled()); else mark();
+  written = written.then(() => send(labelled, name, before));
+}
+
+async function send(labelled, name, before) {
   const headers = { "Content-Type": "application/json", "X-Demix-Secret": secret };
   const body = JSON.stringify({ clip: labelled.id, label: name });
   try {
