@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from demix import weights
 from demix.media.audio import mono, resample
-from demix.models.batches import torch_device
+from demix.models.batches import fitting, torch_device
 from demix.models.diarization import Speech
 from demix.models.diarization.pyannote_pipeline import make_pipeline
 from demix.models.diarization.settings import PyannoteSettings
@@ -44,11 +44,16 @@ class PyannoteDiarizer:
         sound = resample(mono(np.atleast_2d(wave)), sample_rate, RATE)
         if not len(sound):
             return Speech(turns=(), confidence=1.0)
+        pipeline, given = self.pipeline, {"waveform": torch.from_numpy(sound)[None], "sample_rate": RATE}
         limits = {"min_speakers": self.settings.min_speakers, "max_speakers": self.settings.max_speakers}
-        answer = self.pipeline(
-            {"waveform": torch.from_numpy(sound)[None], "sample_rate": RATE},
-            **{name: value for name, value in limits.items() if value is not None},
-        )
+        limits = {name: value for name, value in limits.items() if value is not None}
+
+        def answer_in(batch: int) -> Any:
+            pipeline.segmentation_batch_size = min(pipeline.segmentation_batch_size, batch)
+            pipeline.embedding_batch_size = min(pipeline.embedding_batch_size, batch)
+            return pipeline(given, **limits)
+
+        answer, _ = fitting(answer_in, max(pipeline.segmentation_batch_size, pipeline.embedding_batch_size))
         chosen = answer.exclusive_speaker_diarization if self.settings.exclusive else answer.speaker_diarization
         segments = [Word(turn.start, turn.end, label) for turn, _, label in chosen.itertracks(yield_label=True)]
         return Speech(turns=turns_of(segments, pause_seconds=0.0), confidence=1.0)

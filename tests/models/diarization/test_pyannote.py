@@ -33,12 +33,19 @@ class FakePipeline:
     """Stands for the package's pipeline: two speakers who overlap for a second."""
 
     asked: dict[str, Any]
+    room = 100
+    """Chunks of sound that the memory holds at once."""
+
+    def __init__(self) -> None:
+        self.segmentation_batch_size, self.embedding_batch_size = 32, 8
 
     def to(self, device: Any) -> None:
         self.device = device
 
     def __call__(self, sound: dict[str, Any], **limits: int) -> Any:
         FakePipeline.asked = {**sound, **limits}
+        if max(self.segmentation_batch_size, self.embedding_batch_size) > self.room:
+            raise MemoryError("batch_size is probably too large")
         return SimpleNamespace(
             speaker_diarization=Turns((0.5, 3.0, "SPEAKER_01"), (2.0, 4.0, "SPEAKER_00")),
             exclusive_speaker_diarization=Turns((0.5, 2.4, "SPEAKER_01"), (2.4, 4.0, "SPEAKER_00")),
@@ -63,6 +70,16 @@ def test_turns_are_the_pipelines(folder: Path, exclusive: bool, edges: tuple[flo
     assert FakePipeline.asked["sample_rate"] == 16_000
     assert FakePipeline.asked["max_speakers"] == 3
     assert "min_speakers" not in FakePipeline.asked
+
+
+def test_where_memory_runs_out_less_is_heard_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    diarizer = PyannoteDiarizer(PyannoteSettings(folder=str(folder)), "cpu")
+    monkeypatch.setattr(FakePipeline, "room", 5)
+    assert diarizer.diarize(np.zeros(16_000, np.float32), 16_000).turns
+    assert (diarizer.pipeline.segmentation_batch_size, diarizer.pipeline.embedding_batch_size) == (4, 4)
+    monkeypatch.setattr(FakePipeline, "room", 0)
+    with pytest.raises(MemoryError):
+        diarizer.diarize(np.zeros(16_000, np.float32), 16_000)
 
 
 def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

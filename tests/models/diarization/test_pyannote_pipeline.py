@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,24 @@ def test_it_answers_as_the_packages_own_loader_has_it(folder: Path, sound: np.nd
     # Turns of one speaker that touch are one turn of ours.
     assert heard.turns[0].start_seconds == pytest.approx(expected[0][0], abs=1e-3)
     assert heard.turns[-1].end_seconds == pytest.approx(expected[-1][1], abs=1e-3)
+
+
+@pytest.mark.parametrize("part", ["_segmentation.model", "_embedding.model_"])
+def test_where_memory_runs_out_less_is_heard_at_once(folder: Path, sound: np.ndarray, part: str) -> None:
+    """In either network; the package turns what the first raises into a MemoryError."""
+    diarizer = PyannoteDiarizer(PyannoteSettings(folder=str(folder)), "cpu")
+    expected = diarizer.diarize(sound, RATE)
+    asked: list[int] = []
+
+    def refuse(network: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        asked.append(len(given[0]))
+        if asked[-1] > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    attrgetter(part)(diarizer.pipeline).register_forward_pre_hook(refuse)
+    assert diarizer.diarize(sound, RATE) == expected
+    assert max(asked) > 4
+    assert diarizer.pipeline.embedding_batch_size == 4, "and for the rest"
 
 
 class Acts:
