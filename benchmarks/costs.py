@@ -4,7 +4,8 @@
 
 Networks have their released sizes and random weights; their multiplications and additions are counted
 (torch.utils.flop_counter) for one input of the size that the models here use, times the inputs that a second of film
-makes with the default settings. The processor's time is that of a `lite` build of a generated film, children included.
+makes with the default settings. The processor's time is that of a `lite` build of a generated film of 720 lines,
+children included: of every model, and of what its stage does around it (reads pictures and sound, writes stems).
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from demix.cli import main as demix
-from demix.recipe import all_stages, load_settings
+from demix.models import model_class
+from demix.recipe import all_stages, judges, load_settings
 from demix.records import Clip, Probe
 from demix.stage import Item, Outcome, Stage
-from tests.films.demo import FEATURE, SIZE
+from tests.films.demo import FEATURE
 from tests.films.film import make_film
 from tests.models.diarization.released import pyannote_networks
 
 RESULT = Path(__file__).parent / "results/costs.md"
+SIZE = (1280, 720)
+"""Of the generated film: that of most films on the web."""
 
 
 def gigaflops(network: torch.nn.Module, call: Callable[[torch.nn.Module], Any], device: str = "meta") -> float:
@@ -136,40 +140,88 @@ OPTIONAL = {"pyannote"}
 """Networks whose package is an extra that may be missing; then they have no row."""
 
 
-def processor_seconds(media: Path | None) -> dict[str, float]:
-    """Stage -> seconds of processor per second that it was given, in a build of one film (or of a folder). It is built
+class Spent:
+    """Seconds of processor, and of film or clip, while stages and the models in them run."""
+
+    def __init__(self) -> None:
+        self.stages: defaultdict[str, float] = defaultdict(float)
+        """Stage -> seconds of processor, those of its models not counted."""
+        self.models: defaultdict[tuple[str, str], float] = defaultdict(float)
+        """(stage, role) -> seconds of processor."""
+        self.given: defaultdict[str, float] = defaultdict(float)
+        """Stage -> seconds of film or clip."""
+        self._within = ""
+
+    def stage(self, run: Callable[..., Sequence[Outcome]]) -> Callable[..., Sequence[Outcome]]:
+        """A stage's `run` that notes what it takes."""
+
+        def noted(stage: Stage, items: Sequence[Item]) -> Sequence[Outcome]:
+            self._within, before = stage.name, _used()
+            outcomes = run(stage, items)
+            self.stages[stage.name] += _used() - before
+            self.given[stage.name] += sum(map(_seconds, items))
+            return outcomes
+
+        return noted
+
+    def model(self, role: str, answer: Callable[..., Any]) -> Callable[..., Any]:
+        """A model's method that notes what it takes."""
+
+        def noted(*given: Any) -> Any:
+            before = _used()
+            answered = answer(*given)
+            spent = _used() - before
+            self.models[self._within, role] += spent
+            self.stages[self._within] -= spent
+            return answered
+
+        return noted
+
+    def per_second(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Stage -> and role -> seconds of processor for each second that the stage was given. What is given to a stage
+        before files are probed has no length, and is left out."""
+        stages = {name: spent / self.given[name] for name, spent in self.stages.items() if self.given[name] > 0}
+        return stages, {role: spent / self.given[stage] for (stage, role), spent in self.models.items()}
+
+
+METHODS = {
+    "audio_quality": "score",
+    "demix_three": "separate",
+    "demix_two": "separate",
+    "faces": "detect",
+    "diarization": "diarize",
+    "active_speaker": "score",
+    "captioning": "describe",
+}
+"""Role -> what its model is asked. Shots are found in a process of their own: they are their whole stage. The persons
+of `lite` are its faces."""
+
+
+def processor_seconds(media: Path | None) -> tuple[dict[str, float], dict[str, float]]:
+    """What stages and models take in a build of one film (or of a folder), as `Spent.per_second` has it. It is built
     twice: what a process does once (imports, first calls of a network) is not counted."""
     with tempfile.TemporaryDirectory() as folder:
         if media is None:
             make_film(Path(folder) / "film.mp4", FEATURE, size=SIZE, seed=3)
         for name in ("first", "second"):
-            spent: defaultdict[str, float] = defaultdict(float)
-            seen: defaultdict[str, float] = defaultdict(float)
+            spent = Spent()
             command = ["build", str(media or f"{folder}/film.mp4"), "--output", f"{folder}/{name}"]
-            with _timed(spent, seen), contextlib.redirect_stdout(io.StringIO()):
+            with _watched(spent), contextlib.redirect_stdout(io.StringIO()):
                 if status := demix([*command, "--runner", "sequential", "--set", "report.samples_per_group=0"]):
                     raise RuntimeError(f"the build ended with {status}")
-    return {name: spent[name] / seen[name] for name in spent}
+    return spent.per_second()
 
 
 @contextlib.contextmanager
-def _timed(spent: dict[str, float], seen: dict[str, float]) -> Iterator[None]:
-    """Adds up what every stage's `run` takes, and the seconds of film or clip in what it is given."""
-
-    def timed(run: Callable[..., Sequence[Outcome]]) -> Callable[..., Sequence[Outcome]]:
-        def around(stage: Stage, items: Sequence[Item]) -> Sequence[Outcome]:
-            before = _used()
-            outcomes = run(stage, items)
-            spent[stage.name] += _used() - before
-            seen[stage.name] += sum(map(_seconds, items))
-            return outcomes
-
-        return around
-
+def _watched(spent: Spent) -> Iterator[None]:
+    """All stages and models note what they take."""
+    settings = load_settings()
     with contextlib.ExitStack() as patches:
-        for stage in all_stages(load_settings()):
-            kind = type(stage)
-            patches.enter_context(mock.patch.object(kind, "run", timed(kind.run)))
+        for stage in all_stages(settings):
+            patches.enter_context(mock.patch.object(type(stage), "run", spent.stage(type(stage).run)))
+        for role, method in METHODS.items():
+            kind = model_class(role, judges(settings)[role].name)
+            patches.enter_context(mock.patch.object(kind, method, spent.model(role, getattr(kind, method))))
         yield
 
 
@@ -197,22 +249,24 @@ def counted() -> dict[str, float]:
     return counts
 
 
-def report(networks: dict[str, float], stages: dict[str, float]) -> str:
+def report(networks: dict[str, float], stages: dict[str, float], models: dict[str, float]) -> str:
+    around = sum(seconds for name, seconds in stages.items() if name not in ("shots", "clip_media"))
     lines = [
         "# What a second of film costs",
         "",
         "Written by `python -m benchmarks.costs --write`; its head says how.",
         "",
-        "| network | GFLOP a second |",
-        "|---|---:|",
-        *(f"| {name} | {count:,.1f} |" for name, count in networks.items()),
-        "",
-        "| stage of `lite` | processor seconds a second |",
-        "|---|---:|",
-        *(f"| {name} | {seconds:.3f} |" for name, seconds in stages.items() if seconds == seconds),
+        *_table("network | GFLOP a second", networks, 1),
+        *_table("model of `lite` | processor seconds a second", models, 3),
+        *_table("stage of `lite`, without its models | processor seconds a second", stages, 3),
+        f"All stages but shots and clip_media, together: {around:.3f}",
         "",
     ]
     return "\n".join(lines)
+
+
+def _table(head: str, rows: dict[str, float], digits: int) -> list[str]:
+    return [f"| {head} |", "|---|---:|", *(f"| {name} | {value:,.{digits}f} |" for name, value in rows.items()), ""]
 
 
 def main() -> None:
@@ -221,7 +275,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=f"write {RESULT.name}")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    text = report(counted(), processor_seconds(options.media))
+    text = report(counted(), *processor_seconds(options.media))
     print(text)
     if options.write:
         RESULT.write_text(text, encoding="utf-8")

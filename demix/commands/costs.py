@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from demix.config import validate
-from demix.costs import MEASURED_ON, Cluster, Cost, costs_of
+from demix.costs import MEASURED_ON, RESULTS, Cluster, Cost, costs_of
 from demix.recipe import BuildSettings
 from demix.report.words import number, words
 
@@ -24,7 +25,8 @@ def print_costs(args: argparse.Namespace, settings: BuildSettings) -> None:
         column.justify = "right"
     for cost in costs:
         spent = (number(round(cost.gpu_hours)), number(round(cost.cpu_hours))) if cost.source else ("?", "?")
-        table.add_row(words(cost.role), cost.model, number(round(cost.hours)), *spent, cost.source or "none recorded")
+        source = Path(cost.source).name if cost.source else "none recorded"
+        table.add_row(words(cost.role), cost.model, number(round(cost.hours)), *spent, source)
     gpu_hours, cpu_hours = sum(cost.gpu_hours for cost in costs), sum(cost.cpu_hours for cost in costs)
     table.add_row("together", "", "", number(round(gpu_hours)), number(round(cpu_hours)), "", style="bold")
     Console().print(table)
@@ -48,7 +50,8 @@ def _assumptions(costs: Sequence[Cost], cluster: Cluster) -> str:
         f"{cluster.hours:,.0f} hours of raw film; {cluster.clip_share:.0%} of it reaches every stage over clips",
         f"a GPU is {cluster.gpu_speed:g} times as fast as the {MEASURED_ON} that the networks were measured on, and "
         "has one of them to itself at a time",
-        f"a core does {cluster.cpu_gigaflops:g} GFLOP a second, where a network has no GPU",
+        f"a core is as fast as those of {RESULTS}/costs.md, on films of 720 lines",
+        f"it does {cluster.cpu_gigaflops:g} GFLOP a second, where a network has no GPU",
         "captioners in the worker write the longest answer that they may, about one clip at a time",
         "all are busy all the time; one face in sight; default settings; nothing is measured twice",
     ]

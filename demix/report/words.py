@@ -13,6 +13,7 @@ NAMES = {
     "cinematic": "Films",
     "web": "Web video",
     "clip_media": "Cutting",
+    "around": "Reading, writing",
     "demix_filter": "Dual-demixing check",
     "demix_three": "Demixing, three stems",
     "demix_two": "Demixing, two stems",

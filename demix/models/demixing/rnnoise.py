@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from pyrnnoise import rnnoise
@@ -29,7 +30,18 @@ class Enhanced:
 
 
 def enhance(wave: np.ndarray, sample_rate: int) -> Enhanced:
-    """Runs RNNoise over a mono wave (samples,) at any rate; the answer has the same rate and sample count."""
+    """Runs RNNoise over a mono wave (samples,) at any rate; the answer has the same rate and sample count.
+
+    Both demixers of `lite` ask for the same clip, one after the other, and this is most of what they take: the last
+    answer is kept.
+    """
+    kept = _enhance(np.ascontiguousarray(wave, np.float32).tobytes(), sample_rate)
+    return Enhanced(kept.wave.copy(), kept.voice.copy())
+
+
+@lru_cache(maxsize=1)
+def _enhance(wave_bytes: bytes, sample_rate: int) -> Enhanced:
+    wave = np.frombuffer(wave_bytes, np.float32)
     samples = resample(wave, sample_rate, RATE)
     lead = min(WARM_UP_SECONDS * RATE, len(samples)) // HOP * HOP
     tail = np.zeros(DELAY + HOP, np.float32)

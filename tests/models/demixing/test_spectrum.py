@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demix.models.demixing import rnnoise
 from demix.models.demixing.rnnoise import enhance
 from demix.models.demixing.spectrum import (
     Transform,
@@ -89,3 +90,21 @@ def test_rnnoise_answers_in_step_with_its_input(rate: int) -> None:
     middle = slice(rate // 2, rate // 2 + rate)
     likeness = [float(np.dot(np.roll(enhanced.wave, shift)[middle], wave[middle])) for shift in shifts]
     assert abs(shifts[int(np.argmax(likeness))]) <= rate // 10000
+
+
+def test_rnnoise_hears_a_clip_once_and_nothing_sticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both demixers of `lite` ask for the same wave; the answer that one of them changes is not the other's, and
+    another wave is heard anew."""
+    heard = []
+    process = rnnoise._process
+    monkeypatch.setattr(rnnoise, "_process", lambda frames: (heard.append(len(frames)), process(frames))[1])
+    wave, other = 0.3 * say("admiral", 0, 48000), 0.3 * say("admiral", 1, 48000)
+    first = enhance(wave, 48000)
+    kept = first.wave.copy()
+    first.wave[:] = 0
+    assert np.array_equal(enhance(wave.copy(), 48000).wave, kept)
+    assert len(heard) == 1
+    enhance(other, 48000)
+    enhance(wave, 44100)
+    assert np.array_equal(enhance(wave, 48000).wave, kept)
+    assert len(heard) == 4
