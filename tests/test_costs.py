@@ -35,6 +35,15 @@ def test_without_a_gpu_the_processors_pay() -> None:
     assert three.cpu_hours == pytest.approx(2 * FIGURES["demix_three", "bandit_plus"].gigaflops / 25)
 
 
+def test_no_gpu_is_not_assumed_to_be_fast(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--hours", "100", "--gpus", "0", "--cpus", "4"]) == 0
+    said = capsys.readouterr().out
+    assert "hours on 4 cores, without GPUs" in said
+    assert "a GPU is" not in said
+    assert main(["plan", "--hours", "1000", "--gpus", "0", "--cpus", "4"]) == 0
+    assert "days on 4 cores" in capsys.readouterr().out
+
+
 def test_a_model_without_a_figure_is_named_and_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:
     chosen = ["--profile", "open", "--set", "demixing.two=spleeter_package"]
     assert main(["plan", "--hours", "100", "--gpus", "4", *chosen]) == 0

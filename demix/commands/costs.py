@@ -30,26 +30,35 @@ def print_costs(args: argparse.Namespace, settings: BuildSettings) -> None:
     gpu_hours, cpu_hours = sum(cost.gpu_hours for cost in costs), sum(cost.cpu_hours for cost in costs)
     table.add_row("together", "", "", number(round(gpu_hours)), number(round(cpu_hours)), "", style="bold")
     Console().print(table)
-    print(_days(gpu_hours, cpu_hours, cluster))
+    print(_together(gpu_hours, cpu_hours, cluster))
     print(_assumptions(costs, cluster))
 
 
-def _days(gpu_hours: float, cpu_hours: float, cluster: Cluster) -> str:
+def _together(gpu_hours: float, cpu_hours: float, cluster: Cluster) -> str:
     """GPUs and processors work side by side: the slower of them decides."""
-    gpu_days = gpu_hours / cluster.gpus / 24 if cluster.gpus else 0.0
-    cpu_days = cpu_hours / cluster.cpus / 24
-    slower = "GPUs" if gpu_days > cpu_days else "processors"
+    gpus = gpu_hours / cluster.gpus if cluster.gpus else 0.0
+    cpus = cpu_hours / cluster.cpus
+    if not cluster.gpus:
+        return f"\n{_time(cpus)} on {cluster.cpus} cores, without GPUs"
+    slower = "GPUs" if gpus > cpus else "processors"
     return (
-        f"\n{number(max(gpu_days, cpu_days))} days on {cluster.gpus} GPUs and {cluster.cpus} cores, where the {slower} "
-        f"decide (GPUs {number(gpu_days)} days, processors {number(cpu_days)})"
+        f"\n{_time(max(gpus, cpus))} on {cluster.gpus} GPUs and {cluster.cpus} cores, where the {slower} decide "
+        f"(GPUs {_time(gpus)}, processors {_time(cpus)})"
     )
 
 
+def _time(hours: float) -> str:
+    return f"{number(hours / 24)} days" if hours >= 48 else f"{number(hours)} hours"
+
+
 def _assumptions(costs: Sequence[Cost], cluster: Cluster) -> str:
+    gpu = (
+        f"a GPU is {cluster.gpu_speed:g} times as fast as the {MEASURED_ON} that the networks were measured on, and "
+        "has one of them to itself at a time"
+    )
     lines = [
         f"{cluster.hours:,.0f} hours of raw film; {cluster.clip_share:.0%} of it reaches every stage over clips",
-        f"a GPU is {cluster.gpu_speed:g} times as fast as the {MEASURED_ON} that the networks were measured on, and "
-        "has one of them to itself at a time",
+        *([gpu] if cluster.gpus else []),
         f"a core is as fast as those of {RESULTS}/costs.md, on films of 720 lines",
         f"it does {cluster.cpu_gigaflops:g} GFLOP a second, where a network has no GPU",
         "captioners in the worker write the longest answer that they may, about one clip at a time",

@@ -89,6 +89,8 @@ def put_pyannote(patch: pytest.MonkeyPatch) -> None:
 class _Pipeline:
     """One speaker for a second."""
 
+    segmentation_batch_size = embedding_batch_size = 32
+
     def to(self, device: Any) -> None:
         pass
 
