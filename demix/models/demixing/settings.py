@@ -31,7 +31,7 @@ class BanditPlusSettings(ModelSettings):
     overlaps: int = Field(default=4, ge=2)
     """How many chunks cover a sample; the release's 4."""
     batch: int = Field(default=4, ge=1)
-    """Chunks of one channel in the network at once; halved when the memory of a GPU does not suffice."""
+    """Chunks, both channels of each, in the network at once; halved when the memory of a GPU does not suffice."""
 
 
 class SpleeterSettings(ModelSettings):
