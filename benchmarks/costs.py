@@ -36,7 +36,7 @@ from tests.models.diarization.released import pyannote_networks
 
 RESULT = Path(__file__).parent / "results/costs.md"
 SIZE = (1280, 720)
-"""Of the generated film: that of most films on the web."""
+"""Of the generated film: what cutting and looking cost grows with it."""
 
 
 def gigaflops(network: torch.nn.Module, call: Callable[[torch.nn.Module], Any], device: str = "meta") -> float:

@@ -40,7 +40,8 @@ class Figure(NamedTuple):
 
 FIGURES: Mapping[tuple[str, str], Figure] = {
     ("shots", "adaptive"): Figure(cpu_seconds=0.086),
-    ("shots", "transnetv2"): Figure(gigaflops=41.6, gpu_speed=147.0),
+    # The film is read as for `adaptive`: that is nearly all of its time.
+    ("shots", "transnetv2"): Figure(gigaflops=41.6, gpu_speed=147.0, cpu_seconds=0.086),
     ("clip_media", ""): Figure(cpu_seconds=0.484),
     ("audio_quality", "signal"): Figure(cpu_seconds=0.009),
     ("audio_quality", "audiobox"): Figure(gigaflops=13.9, gpu_speed=315.0),

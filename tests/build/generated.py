@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib.util
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -23,6 +21,7 @@ from demix.weights.receipt import RANDOM, Receipt, sha256_of, write
 from tests.models.audio_quality.released import audiobox_file
 from tests.models.captioning.released import put_llava_video, put_qwen3_vl
 from tests.models.demixing.released import put_bandit_plus, put_cdx23, put_spleeter
+from tests.models.diarization.fake_pipeline import FakePipeline
 from tests.models.diarization.released import pyannote_folder
 from tests.models.faces.released import s3fd_file, yunet_file
 from tests.models.persons.released import rtdetr_folder, yolo_file
@@ -83,20 +82,7 @@ def put_pyannote(patch: pytest.MonkeyPatch) -> None:
     for file in weights.find("pyannote_community_1").files:
         (folder / file.path).parent.mkdir(exist_ok=True)
         (folder / file.path).write_text("pipeline: {}\n")
-    patch.setattr("demix.models.diarization.pyannote.make_pipeline", lambda folder: _Pipeline())
-
-
-class _Pipeline:
-    """One speaker for a second."""
-
-    segmentation_batch_size = embedding_batch_size = 32
-
-    def to(self, device: Any) -> None:
-        pass
-
-    def __call__(self, sound: dict[str, Any]) -> Any:
-        turns = SimpleNamespace(itertracks=lambda yield_label: [(SimpleNamespace(start=0.5, end=1.5), "A", "S0")])
-        return SimpleNamespace(speaker_diarization=turns, exclusive_speaker_diarization=turns)
+    patch.setattr("demix.models.diarization.pyannote.make_pipeline", lambda folder: FakePipeline([(0.5, 1.5, "S0")]))
 
 
 def put_state(name: str, file: str, network: torch.nn.Module) -> None:

@@ -127,3 +127,21 @@ def test_labels_are_given_by_key_and_survive_a_new_start(fake: Fake, tmp_path: P
         assert browser.evaluate("document.title") == "Label clips"
         assert [error for error in browser.errors if "favicon" not in error] == []
     assert Desk(Manifests(fake.dataset), labels, str(fake.work)).labels == {first: "good"}
+
+
+def test_what_the_page_shows_is_what_was_written_also_where_a_label_was_not(fake: Fake, tmp_path: Path) -> None:
+    """The first label is lost on its way. One given after it stands; where there is none, the clip has none again."""
+    lose = "window.fetch = (send => (...sent) => { window.fetch = send; return Promise.reject(Error('lost')); })(fetch)"
+    labels = tmp_path / "labels.csv"
+    with chromium(tmp_path / "profile") as browser, serving(fake, labels) as (desk, port):
+        browser.load(f"http://127.0.0.1:{port}/")
+        first = next(iter(desk.clips))
+        browser.evaluate(f"{lose}; label('bad'); show(0); label('good')")
+        browser.evaluate("written")
+        assert read_labels(labels) == {first: "good"}
+        assert browser.evaluate("clips[0].label") == "good"
+        browser.evaluate(f"show(0); {lose}; label('bad')")
+        browser.evaluate("written")
+        assert read_labels(labels) == {first: "good"}
+        assert browser.evaluate("clips[0].label") == "good"
+        assert "was not written: lost" in browser.evaluate("trouble.textContent")

@@ -1,4 +1,4 @@
-"""Every model that asks a network in batches goes on where a card's memory holds less, and answers the same."""
+"""Models that ask a network in batches go on where a card's memory holds less, and answer the same."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from pydantic import BaseModel
 from torch import nn
 
 from demix.models import Choice
+from demix.models.captioning.llava_network import LlavaVideoNetwork
 from demix.recipe import judges, load_settings
 from tests.build import generated
+from tests.build.test_profiles import SHORT
+from tests.models.captioning.test_llava_video import a_scene
 
 LEAST = {"bandit_plus": 2}
 """What a network is given at least, where it is not 1: two channels of a chunk."""
@@ -35,9 +38,10 @@ ASKED: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("faces", "s3fd"): lambda model: model.detect(PICTURES),
     ("active_speaker", "talknet"): lambda model: model.score(FACES, 25.0, SOUND[0, : 4 * RATE], RATE),
     ("active_speaker", "lr_asd"): lambda model: model.score(FACES, 25.0, SOUND[0, : 4 * RATE], RATE),
+    ("captioning", "llava_video"): lambda model: [one.scene for one in model.describe([a_scene()])],
 }
-"""(role, model) -> a question that takes several batches. YOLO's package is an extra, pyannote has a test of its own,
-and captioners write about one clip at a time."""
+"""(role, model) -> a question that takes several batches. Light-ASD is asked as LR-ASD is, YOLO's package is an extra,
+pyannote has a test of its own, and the other captioners have no batches: they write about one clip at a time."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,8 @@ def choices(tmp_path_factory: pytest.TempPathFactory, shared_vectors: Path) -> I
         generated.common(folder, shared_vectors, patch)
         generated.paper(folder, patch)
         free = [*generated.free(folder, patch), "persons.rtdetr.least_score=0"]
-        chosen = [judges(load_settings("paper")), judges(load_settings("open", assignments=free))]
+        short = [f"caption.llava_video.{setting}" for setting in SHORT]
+        chosen = [judges(load_settings("paper", assignments=short)), judges(load_settings("open", assignments=free))]
         yield {(role, choice.name): choice for found in chosen for role, choice in found.items()}
 
 
@@ -77,9 +82,11 @@ def test_it_goes_on_with_less(role: str, name: str, choices: Mapping[tuple[str, 
 
 
 def networks(model: Any) -> list[nn.Module]:
-    """Those that a model holds, also in a list or by name."""
+    """Those that a model holds, also in a list or by name; of LLaVA-Video the part that sees the frames."""
     held: list[nn.Module] = []
     for value in vars(model).values():
+        if isinstance(value, LlavaVideoNetwork):
+            value = value.model.vision_tower
         several = value.values() if isinstance(value, nn.ModuleDict) else value if isinstance(value, list) else [value]
         held += [one for one in several if isinstance(one, nn.Module)]
     return held
@@ -102,6 +109,8 @@ def numbers(answer: Any) -> np.ndarray:
         return numbers(answer.model_dump())
     if isinstance(answer, Mapping):
         return numbers(list(answer.values()))
+    if isinstance(answer, str):
+        return numbers(list(answer.encode()))
     if isinstance(answer, list):
         return np.concatenate([np.zeros(0), *map(numbers, answer)])
     return np.atleast_1d(np.asarray(answer, np.float64)).ravel()

@@ -67,20 +67,22 @@ let written = Promise.resolve();
 // The next clip comes at once, so that the hand need not wait for the disk; a label that was not kept comes back.
 function label(name) {
   const labelled = clips[place];
-  const before = labelled.label;
+  labelled.kept ??= labelled.label;
   labelled.label = name;
+  const turn = labelled.turn = (labelled.turn ?? 0) + 1;
   if (name) show(unlabelled()); else mark();
-  written = written.then(() => send(labelled, name, before));
+  written = written.then(() => send(labelled, name, turn));
 }
 
-async function send(labelled, name, before) {
+async function send(labelled, name, turn) {
   const headers = { "Content-Type": "application/json", "X-Demix-Secret": secret };
   const body = JSON.stringify({ clip: labelled.id, label: name });
   try {
     const answer = await fetch("/label", { method: "POST", headers, body });
     if (!answer.ok) throw new Error(await answer.text());
+    labelled.kept = name;
   } catch (error) {
-    labelled.label = before;
+    if (labelled.turn === turn) labelled.label = labelled.kept;  // else a later label is on its way
     mark();
     trouble.textContent = `The label of ${labelled.name} was not written: ${error.message}`;
   }

@@ -48,6 +48,7 @@ class PyannoteDiarizer:
         limits = {"min_speakers": self.settings.min_speakers, "max_speakers": self.settings.max_speakers}
         limits = {name: value for name, value in limits.items() if value is not None}
 
+        # The package batches by itself. What did not fit stays smaller for the clips to come.
         def answer_in(batch: int) -> Any:
             pipeline.segmentation_batch_size = min(pipeline.segmentation_batch_size, batch)
             pipeline.embedding_batch_size = min(pipeline.embedding_batch_size, batch)
