@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demix.cli_options import costs, output, running, settings, sources
+from demix.exit_status import ExitStatus
 
 EPILOG = """\
 examples:
@@ -25,24 +26,34 @@ A build that was interrupted goes on where it stopped: give the same command aga
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status (0 fine, 1 the result is not good, 2 it could not be done)."""
+    """Runs one command; returns its exit status (`demix.exit_status`)."""
     parsed = parser().parse_args(arguments)
     module, _, function = parsed.run.partition(":")
     command = getattr(importlib.import_module(f"demix.commands.{module}"), function)
     # Only here, so that --help needs no third-party package.
     from demix.config import ConfigError
+    from demix.errors import BrokenInstallation, MachineTrouble
 
     try:
         return int(command(parsed))
-    except ConfigError as error:
+    except (ConfigError, MachineTrouble, BrokenInstallation) as error:
         print(f"demix {parsed.command}: {error}", file=sys.stderr)
-        return 2
+        return _status_of(error)
     except KeyboardInterrupt:
         print("\ninterrupted; give the same command again to go on where it stopped", file=sys.stderr)
-        return 130
+        return ExitStatus.INTERRUPTED
     except BrokenPipeError:  # the reader (head, less) went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _status_of(error: Exception) -> ExitStatus:
+    """The exit status of an error that ends a command with a sentence."""
+    from demix.errors import BrokenInstallation, MachineTrouble
+
+    if isinstance(error, MachineTrouble):
+        return ExitStatus.MACHINE_TROUBLE
+    return ExitStatus.BROKEN_INSTALLATION if isinstance(error, BrokenInstallation) else ExitStatus.UNUSABLE
 
 
 def parser() -> argparse.ArgumentParser:

@@ -15,8 +15,10 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from demix.errors import DemixError
 
-class ConfigError(ValueError):
+
+class ConfigError(DemixError, ValueError):
     """A setting that cannot be used; the message names the setting, what is wrong and the remedy."""
 
 
