@@ -16,6 +16,7 @@ from demix.dataset.layout import MEMBERS, MEMBERS_OF_TWO, SPEAKERS
 from demix.dataset.problem import REPACK, Problem
 from demix.dataset.schema import SchemaError, read_rows
 from demix.dataset.shard import Commit, ShardError, clip_ids_sha256, read_commit
+from demix.errors import BrokenInstallation, ChildDefect
 from demix.media import sandbox
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
@@ -252,6 +253,10 @@ def _media(check: ShardCheck, dataset: Path, rows: Sequence[Mapping[str, Any]], 
             clip, member = due[measured]
             check.blame(f".tar:{clip}.{member['name']}", f"cannot be decoded: {error}")
             measured += 1
+        except ChildDefect as error:
+            raise BrokenInstallation(
+                f"{dataset / check.stem}.tar cannot be verified: {error}; run `demix doctor`"
+            ) from error
         due = due[measured:]
 
 

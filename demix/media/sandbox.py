@@ -8,6 +8,7 @@ A Python child may write no file at all; it answers in binary records through a 
 
 from __future__ import annotations
 
+import builtins
 import gc
 import importlib
 import json
@@ -24,6 +25,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, BinaryIO
 
+from demix.errors import DEFECTS, ChildDefect, is_defect, place_of
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 
@@ -33,7 +35,8 @@ except ImportError:  # not POSIX: time is still watched
     resource = None  # type: ignore[assignment]
 
 Arguments = Mapping[str, Any]
-_HEADER = struct.Struct("<cQ")  # tag, length: b"D" a record, b"R" the end, b"E" a MediaError as JSON
+_HEADER = struct.Struct("<cQ")
+"""Tag and length: b"D" a record, b"R" the end, b"E" the fields of a `MediaError`, b"X" of a `ChildDefect`, as JSON."""
 _TAIL = 8192
 _CHUNK = 1 << 16
 """What a pipe holds; room for more would be fetched from the system anew at each read."""
@@ -43,7 +46,8 @@ _HEAD = 1 << 16
 def call(function: str, arguments: Arguments, limits: MediaLimits, *, seconds: float) -> Any:
     """The JSON-able value that `function` ("package.module:name") returns for keyword `arguments` in a child.
 
-    Raises `MediaError`: as raised in the child, or `timeout` after `seconds`, `limits` (memory), `crash`.
+    Raises `MediaError`: as raised in the child, or `timeout` after `seconds`, `limits` (memory), `crash`; and
+    `ChildDefect` where it is the program that does not work.
     """
     with closing(stream(function, arguments, limits, seconds=seconds, stall_seconds=seconds)) as records:
         return json.loads(b"".join(records))
@@ -56,7 +60,7 @@ def stream(
 
     The function yields a bytes-like object, or a tuple of them that makes one record; a plain return value becomes one
     JSON record. Only the time spent waiting for the child counts: `seconds` in all, `stall_seconds` for one record
-    (default: `limits.stall_seconds`). Closing the iterator ends the child. Raises `MediaError` as `call` does.
+    (default: `limits.stall_seconds`). Closing the iterator ends the child. Raises as `call` does.
     """
     command = [sys.executable, "-P", "-B", "-m", "demix.media.sandbox"]
     request = json.dumps({"function": function, "arguments": dict(arguments)}).encode()
@@ -90,7 +94,7 @@ def _records(child: _Child, stall_seconds: float) -> Iterator[bytearray]:
         while len(buffer) < _HEADER.size or len(buffer) < _HEADER.size + _HEADER.unpack_from(buffer)[1]:
             chunk = next(chunks, None)
             if chunk is None:
-                child.finish()
+                child.finish(python=True)
                 raise MediaError("crash", "the child process ended without an answer", child.tail)
             buffer += chunk
         tag, length = _HEADER.unpack_from(buffer)
@@ -100,6 +104,8 @@ def _records(child: _Child, stall_seconds: float) -> Iterator[bytearray]:
         if tag == b"E":
             error = json.loads(record)
             raise MediaError(error["kind"], error["message"], error["detail"] or child.tail, error["evidence"])
+        if tag == b"X":
+            raise ChildDefect(**json.loads(record))
         if tag == b"R":
             return
         yield record
@@ -164,8 +170,11 @@ class _Child:
                     else:
                         self._stderr = (self._stderr + chunk)[-_TAIL:]
 
-    def finish(self) -> None:
-        """Waits for the end and raises `MediaError` unless it was a good one."""
+    def finish(self, *, python: bool = False) -> None:
+        """Waits for the end and raises `MediaError` unless it was a good one.
+
+        A child that runs our own code (`python`) answers whatever happens: an exit status means that it did not start.
+        """
         try:
             status = self._process.wait(timeout=max(self._left, 1.0))
         except subprocess.TimeoutExpired as error:
@@ -181,6 +190,8 @@ class _Child:
             raise MediaError("limits", "needed more than limits.memory_bytes", self.tail)
         if status < 0:
             raise MediaError("crash", f"killed by signal {-status}", self.tail)
+        if python:
+            raise _failed_start(self.tail, status)
         raise MediaError("decode", f"exit status {status}", self.tail)
 
     @property
@@ -195,6 +206,16 @@ class _Child:
         for pipe in (self._process.stdout, self._process.stderr):
             if pipe:
                 pipe.close()
+
+
+def _failed_start(tail: str, status: int) -> ChildDefect | MediaError:
+    """Why a Python child ended before it could answer, from the last line of its traceback."""
+    lines = tail.strip().splitlines() or [f"exit status {status}"]
+    name, _, message = lines[-1].partition(": ")
+    kind = getattr(builtins, name, None)
+    if isinstance(kind, type) and issubclass(kind, DEFECTS):
+        return ChildDefect(name, message, "the start of a child process", tail)
+    return MediaError("crash", f"the child process could not start: {lines[-1]}", tail)
 
 
 def printable(text: str) -> str:
@@ -253,9 +274,16 @@ def _send(out: BinaryIO, tag: bytes, *parts: Any) -> None:
     out.flush()
 
 
-def _describe(error: Exception) -> dict[str, Any]:
-    """An exception of the child as the fields of a `MediaError`."""
+def _describe(error: Exception) -> tuple[bytes, dict[str, Any]]:
+    """An exception of the child as a tag and the fields of the exception that the parent raises."""
     detail = printable("".join(traceback.format_exception(error))[-_TAIL:])
+    if is_defect(error):
+        message = printable(str(error))
+        return b"X", {"type_name": type(error).__name__, "message": message, "where": place_of(error), "detail": detail}
+    return b"E", _media_error(error, detail)
+
+
+def _media_error(error: Exception, detail: str) -> dict[str, Any]:
     if isinstance(error, MediaError):
         return {"kind": error.kind, "message": error.message, "detail": error.detail, "evidence": error.evidence}
     if isinstance(error, MemoryError):
@@ -282,7 +310,8 @@ def _main() -> int:
         except BrokenPipeError:
             os._exit(1)  # the reader is gone
         except Exception as error:
-            _send(out, b"E", json.dumps(_describe(error)).encode())
+            tag, fields = _describe(error)
+            _send(out, tag, json.dumps(fields).encode())
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import signal
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import numpy as np
 
 from demix.media.errors import MediaError
@@ -65,5 +67,17 @@ def shout() -> None:
     raise MediaError("decode", "said enough", evidence={"lines": 2000})
 
 
-def fail() -> None:
-    raise KeyError("a bug")
+def fail(error: str) -> None:
+    raise getattr(builtins, error)("a bug")
+
+
+def refuse() -> None:
+    raise ValueError("a number that cannot be")
+
+
+def damaged() -> None:
+    raise av.error.InvalidDataError(1, "damaged")
+
+
+def echo_nothing() -> None:
+    """Takes nothing, whatever it is called with."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import time
 from pathlib import Path
 
+import av
 import psutil
 import pytest
 
+from demix.errors import DEFECTS, ChildDefect, is_defect, place_of
 from demix.media import sandbox
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
@@ -60,12 +63,46 @@ def test_closing_the_stream_ends_the_child(others: set[psutil.Process]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("crash", "crash"), ("leave", "crash"), ("fail", "crash"), ("eat_memory", "limits")]
+    ("name", "kind"), [("crash", "crash"), ("leave", "crash"), ("refuse", "crash"), ("eat_memory", "limits")]
 )
 def test_a_child_that_dies_is_an_error_of_its_kind(name: str, kind: str) -> None:
     with pytest.raises(MediaError) as caught:
         call(name)
     assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize("error", DEFECTS)
+def test_a_fault_of_the_program_is_no_broken_film(error: type[Exception]) -> None:
+    with pytest.raises(ChildDefect) as caught:
+        call("fail", error=error.__name__)
+    assert caught.value.type_name == error.__name__
+    assert caught.value.where.startswith("tests/media/children.py:")
+    assert "a bug" in caught.value.message
+    assert "in fail" in caught.value.detail
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.where, again.detail) == (str(caught.value), caught.value.where, caught.value.detail)
+    assert is_defect(again)
+    assert place_of(again) == place_of(caught.value) != ""
+
+
+def test_a_library_with_another_interface_is_a_defect_in_our_own_line() -> None:
+    with pytest.raises(ChildDefect, match=r"^TypeError in demix/media/sandbox\.py:\d+ \(_main\)") as caught:
+        call("echo_nothing", unknown=1)
+    assert not isinstance(caught.value, MediaError)
+
+
+def test_what_a_damaged_film_makes_the_decoder_raise_is_no_defect() -> None:
+    assert not is_defect(av.error.InvalidDataError(1, "damaged"))
+    assert not is_defect(av.error.DecoderNotFoundError(1, "a codec that this build does not have"))
+    with pytest.raises(MediaError, match="decode"):
+        call("damaged")
+
+
+def test_a_child_that_cannot_be_started_is_a_defect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "struct.py").write_text("raise ImportError('cannot import name Struct')\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(ChildDefect, match="ImportError in the start of a child process: cannot import name Struct"):
+        call("echo")
 
 
 @pytest.mark.parametrize("name", ["hang", "spin"])
