@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -26,13 +27,13 @@ from demix.clip_table import ClipTable, remove_clips
 from demix.config import ConfigError
 from demix.engine import lock
 from demix.engine.ledger import Entry, Ledger, Status
-from demix.engine.phase import End, Phase
-from demix.engine.progress import meter
+from demix.engine.phase import End, Phase, film_seconds
+from demix.engine.progress import busy, meter, tell_done_before
 from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions, make_runner
 from demix.film import film_of
 from demix.preflight import check_nodes, check_places, check_weights
-from demix.records import Candidate, Clip, Kind, Probe, Shots, Source
+from demix.records import Candidate, Kind, Probe, Shots, Source
 from demix.sources.discover import DEFAULT_KIND, discover
 from demix.sources.fetch import stamp_of
 from demix.stage import Stage
@@ -264,20 +265,33 @@ class Build:
             self._runner = None
 
     def _run(self, phase: Phase, unit: str) -> None:
-        phase.ledger.compact()
-        total = sum(1 for _ in phase.pending(self.retry_failed))
-        options = RunOptions(
-            engine=self.settings.engine, total=total, retry_failed=self.retry_failed, log_folder=self.log_folder
-        )
-        if total:
-            self.begin_work()
-            if phase.name in ("sources", "index"):
-                remove_clips(self.store)
+        with busy(f"{phase.name}: looking up what is done"):
+            phase.ledger.compact()
+            survey = phase.survey(self.retry_failed)
+        tell_done_before(phase.name, survey.items - survey.pending, survey.items, unit)
+        if not survey.pending:
+            return
+        self.begin_work()
+        if phase.name in ("sources", "index"):
+            remove_clips(self.store)
+        # A source's length is a record of it, which does not come back with the row.
+        lengths = {row.id: film_seconds(row) for row in phase.rows()} if phase.name == "index" else {}
         started = time.monotonic()
-        with meter(phase.name, total, unit) as progress:
-            phase.run(lambda: self.runner, options, lambda row: progress.advance(_film_seconds(row)))
-        if total:
-            self.note_timing(phase.name, total, time.monotonic() - started)
+        with meter(phase.name, survey.pending, unit, film_seconds=survey.film_seconds) as progress:
+
+            def done(row: Row, judged: bool = False) -> None:
+                seconds = lengths.get(row.id) or film_seconds(row)
+                progress.advance(seconds, item=row.id, whole=row.state != "dropped", judged=judged)
+
+            options = RunOptions(
+                engine=self.settings.engine,
+                total=survey.pending,
+                retry_failed=self.retry_failed,
+                log_folder=self.log_folder,
+                on_part=progress.part,
+            )
+            phase.run(lambda: self.runner, options, done, partial(done, judged=True))
+        self.note_timing(phase.name, survey.pending, time.monotonic() - started)
 
     def begin_work(self) -> None:
         """From here on the manifests and the report do not stand for what the work store holds."""
@@ -336,8 +350,3 @@ def _source(end: End) -> Source:
 def _rank(candidate: Candidate) -> tuple[bool, str, str, str]:
     """The default kind counts last: the others were said by somebody."""
     return candidate.kind == DEFAULT_KIND, candidate.kind, json.dumps(candidate.metadata, sort_keys=True), candidate.id
-
-
-def _film_seconds(row: Row) -> float:
-    subject = row.parse_subject()
-    return float(subject.seconds) if isinstance(subject, Clip) else 0.0

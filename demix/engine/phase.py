@@ -18,7 +18,7 @@ from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions
 from demix.engine.worker import Step
-from demix.records import Record
+from demix.records import Probe, Record
 from demix.stage import Item, Stage, fingerprint
 from demix.store import Store
 
@@ -43,6 +43,24 @@ class End:
         return "pending" if self.missing else self.entry.status if self.entry else "kept"
 
 
+@dataclass(frozen=True)
+class Survey:
+    """How many items a phase has, how many of them have not ended, and how much film those are."""
+
+    items: int
+    pending: int
+    film_seconds: float
+
+
+def film_seconds(row: Row) -> float:
+    """The length of film that a row stands for: that of a clip or, as its probe has found it, of a source; 0 if nobody
+    knows yet."""
+    seconds = getattr(row.parse_subject(), "seconds", None)
+    if seconds is None and Probe.name in row.records:
+        seconds = Probe.model_validate_json(row.records[Probe.name]).seconds
+    return float(seconds or 0.0)
+
+
 class Phase:
     """`stages` over `rows`; `base` names the records that every row already holds, with their fingerprints."""
 
@@ -62,9 +80,16 @@ class Phase:
         self.kinds = {kind.name: kind for kind in (*base, *(stage.adds for stage in stages)) if kind is not None}
         self.steps = tuple(_steps(stages, {kind.name: text for kind, text in base.items()}))
 
-    def run(self, runner: Callable[[], Runner], options: RunOptions, on_done: Callable[[Row], None]) -> None:
+    def run(
+        self,
+        runner: Callable[[], Runner],
+        options: RunOptions,
+        on_done: Callable[[Row], None],
+        on_judged: Callable[[Row], None] | None = None,
+    ) -> None:
         """Runs what is pending: what only has to be judged at once and here, the rest by a runner, which is asked for
-        only if there is a rest.
+        only if there is a rest. `on_done` is told of every item that has ended, `on_judged`, if given, of those that
+        were only judged.
 
         Raises `PhaseError` if an item is still pending afterwards: that would be a bug.
         """
@@ -72,7 +97,7 @@ class Phase:
         self.ledger.compact()
         for page in _pages(self.pending(options.retry_failed)):
             for row in judge(page, self.steps, self.kinds, self.ledger, retry_failed=options.retry_failed):
-                on_done(row)
+                (on_judged or on_done)(row)
         self.ledger.compact()
         if next(self.pending(options.retry_failed), None) is not None:
             rows = self.pending(options.retry_failed)
@@ -82,6 +107,14 @@ class Phase:
         lost = next(self.pending(), None)
         if lost is not None:
             raise PhaseError(f"{self.name}: {lost.id} did not come to an end; please report this")
+
+    def survey(self, retry_failed: bool = False, length: Callable[[Row], float] = film_seconds) -> Survey:
+        """What there is and what is left to do, from one walk over the ledger. `length`: of the film of a row."""
+        pending, seconds = 0, 0.0
+        for row in self.pending(retry_failed):
+            pending += 1
+            seconds += length(row)
+        return Survey(sum(1 for _ in self.rows()), pending, seconds)
 
     def pending(self, retry_failed: bool = False) -> Iterator[Row]:
         """The rows that a stage has not answered yet (or, if asked, has failed on)."""

@@ -58,6 +58,9 @@ class RunOptions(Settings):
     """Pending items, as far as known: for sizing blocks."""
     retry_failed: bool = False
     log_folder: Path | None = None
+    on_part: Callable[[str, float], None] | None = Field(None, exclude=True)
+    """Told, in this process, of parts of items that have not ended: the item's id, and how many seconds more of its
+    film are done."""
 
 
 class Runner(Protocol):

@@ -13,7 +13,7 @@ import fsspec
 from demix.config import ConfigError
 from demix.engine import lock, log
 from demix.engine.phase import Phase
-from demix.engine.progress import meter
+from demix.engine.progress import meter, tell_done_before
 from demix.engine.row import Row
 from demix.engine.runner import EngineSettings, Runner, RunOptions, make_runner
 from demix.preflight import check_nodes
@@ -83,13 +83,16 @@ class Precomputation:
             return PartEnd(part, self.clips, worked=False)
         phase = self.phase(part)
         phase.ledger.compact()
-        total = sum(1 for _ in phase.pending(retry_failed))
-        if total and not self.store.remote:
+        survey = phase.survey(retry_failed, self._seconds)
+        tell_done_before(part, survey.items - survey.pending, survey.items, "clips")
+        if survey.pending and not self.store.remote:
             sweep(Path(self.store.root))
-        options = RunOptions(engine=self.engine, total=total, retry_failed=retry_failed, log_folder=self.log_folder)
-        with meter(part, total, "clips") as progress:
+        options = RunOptions(
+            engine=self.engine, total=survey.pending, retry_failed=retry_failed, log_folder=self.log_folder
+        )
+        with meter(part, survey.pending, "clips", film_seconds=survey.film_seconds) as progress:
             phase.run(self._made_runner, options, lambda row: progress.advance(self._seconds(row)))
-        end = self._end(part, phase, worked=total > 0)
+        end = self._end(part, phase, worked=survey.pending > 0)
         self._quarantine(end)
         if self.clips == self.index.clips:
             self.marks.set(part, end.clips, len(end.failures))
