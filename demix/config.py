@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from demix.errors import DemixError
 
@@ -29,9 +31,57 @@ class Settings(BaseModel):
 
 
 class ModelSettings(Settings):
-    """Base of the settings of one model. A stage's settings hold them under the model's name; those of a model that is
-    not chosen are no part of the stage's fingerprint."""
+    """Base of the settings of one model. A stage's settings hold them under the model's name, marked `ChosenBy`."""
 
+
+LEFT_OUT: Any = object()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Marks a setting that says how an answer is come by and never what it is: a limit, a time-out, an address.
+
+        timeout_seconds: Annotated[float, Runtime()] = 180.0
+
+    Changing it makes no answer invalid. It does make failures invalid: what a limit stopped is tried again when the
+    limit is another one. A group of settings can be marked as a whole.
+    """
+
+    recorded: Any = LEFT_OUT
+    """Only for settings that counted in earlier versions: the default that they had then, which stands in the
+    fingerprint for ever, so that work stores of that time stay valid."""
+
+
+@dataclass(frozen=True)
+class ChosenBy:
+    """Marks a group of settings that counts only where a neighbouring setting names it.
+
+    cdx23: Annotated[Cdx23Settings, ChosenBy("three")] = Cdx23Settings()
+    """
+
+    fields: tuple[str, ...]
+    value: str
+    recorded: bool
+
+    def __init__(self, *fields: str, value: str = "", recorded: bool = False):
+        """`fields`: the settings beside it, of which one must be `value` (default: the group's own name). `recorded`:
+        where it is not chosen it stands in the fingerprint with its defaults; for groups that always counted once."""
+        object.__setattr__(self, "fields", fields)
+        object.__setattr__(self, "value", value)
+        object.__setattr__(self, "recorded", recorded)
+
+    def counts(self, settings: Settings, name: str) -> bool:
+        """Whether the group `name` of these settings is chosen."""
+        return (self.value or name) in [getattr(settings, field) for field in self.fields]
+
+
+@dataclass(frozen=True)
+class Added:
+    """Marks a setting that came with a later version and whose default is what was done before: with its default it is
+    no part of the fingerprint, so that older work stores stay valid."""
+
+
+RUNTIME_NOTE = "*Changing it runs nothing again but what failed.*"
 
 S = TypeVar("S", bound=Settings)
 
@@ -115,7 +165,7 @@ def reference(kind: type[Settings]) -> str:
     return "\n".join(lines)
 
 
-def _describe(kind: type[Settings], path: str, lines: list[str]) -> None:
+def _describe(kind: type[Settings], path: str, lines: list[str], runtime: bool = False) -> None:
     groups = {name: field for name, field in kind.model_fields.items() if _is_group(field.annotation)}
     plain = {name: field for name, field in kind.model_fields.items() if name not in groups}
     if plain:
@@ -131,11 +181,19 @@ def _describe(kind: type[Settings], path: str, lines: list[str]) -> None:
         for name, field in plain.items():
             default = json.dumps(field.get_default(call_default_factory=True), default=_plain)
             meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+            if runtime or is_runtime(field):
+                meaning += f" {RUNTIME_NOTE}"
             shown = _type_name(field.annotation).replace("|", "\\|")
             lines.append(f"| `{path + '.' if path else ''}{name}` | {shown} | `{default}` | {meaning} |")
         lines.append("")
     for name, field in groups.items():
-        _describe(field.annotation, f"{path}.{name}" if path else name, lines)  # type: ignore[arg-type]
+        inner = f"{path}.{name}" if path else name
+        _describe(field.annotation, inner, lines, runtime or is_runtime(field))  # type: ignore[arg-type]
+
+
+def is_runtime(field: FieldInfo) -> bool:
+    """Whether a setting is marked `Runtime`."""
+    return any(isinstance(mark, Runtime) for mark in field.metadata)
 
 
 def _is_group(annotation: Any) -> bool:

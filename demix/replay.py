@@ -52,7 +52,7 @@ def _prepare(phase: Phase, row: Row, step: Step) -> Item:
     item = row.item(phase.kinds)
     for earlier in phase.steps[: phase.steps.index(step)]:
         key = earlier.key(item)
-        entry = phase.ledger.find(earlier.stage.name, earlier.fingerprint, [key]).get(key)
+        entry = earlier.find(phase.ledger, [key]).get(key)
         if entry is None or entry.status != "kept":
             came = entry.status if entry else "not run"
             raise ConfigError(f"{row.id} does not reach {step.stage.name}: it is {came} at {earlier.stage.name}")

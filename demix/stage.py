@@ -6,14 +6,12 @@ the same order. The engine checks that, so an answer can never reach the wrong c
 
 from __future__ import annotations
 
-import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
-from demix.config import ModelSettings, Settings
+from demix.config import Settings
 from demix.records import Clip, Record, Subject
 from demix.store import Store
 
@@ -170,26 +168,3 @@ class Stage(ABC):
 
     def close(self) -> None:  # noqa: B027  (most stages hold nothing)
         """Called once per worker after the last `run`."""
-
-
-def fingerprint(stage: Stage, upstream: Mapping[str, str]) -> str:
-    """32 hex digits over everything an answer of `stage` depends on.
-
-    `upstream` maps the names of earlier stages' records to their fingerprints; only those that the stage needs count.
-    What it goes by `by_content` is part of the key instead, under which the ledger keeps an answer.
-    """
-    parts = {
-        "name": stage.name,
-        "version": stage.version,
-        "settings": settings_that_count(stage.settings),
-        "revision": stage.revision(),
-        "needs": {kind.name: upstream[kind.name] for kind in stage.needs if kind not in stage.by_content},
-    }
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
-
-
-def settings_that_count(settings: Settings) -> dict[str, object]:
-    """The settings as plain data, without those of models that no field names."""
-    chosen = {value for _, value in settings if isinstance(value, str)}
-    idle = {name for name, value in settings if isinstance(value, ModelSettings) and name not in chosen}
-    return settings.model_dump(mode="json", exclude=idle)

@@ -49,7 +49,7 @@ def _answers(
     step: Step, items: Sequence[Item], ledger: Ledger, retry_failed: bool, fresh: list[Entry]
 ) -> dict[str, Entry]:
     """What is known of the items, by the keys that it is kept under; a judge's new answers are added to `fresh`."""
-    known = ledger.find(step.stage.name, step.fingerprint, [step.key(item) for item in items])
+    known = step.find(ledger, [step.key(item) for item in items])
     if retry_failed:
         known = {key: entry for key, entry in known.items() if entry.status != "failed"}
     unknown = [item for item in items if step.key(item) not in known]

@@ -129,11 +129,15 @@ class Ledger:
         table = self._read(self._file(stage, fingerprint), ids, columns=["id", "status"])
         return dict(zip(table["id"].to_pylist(), table["status"].to_pylist(), strict=True))
 
+    def holds(self, stage: str, fingerprint: str) -> bool:
+        """Whether there are merged answers of a stage under this fingerprint."""
+        return self.store.exists(self._file(stage, fingerprint))
+
     def totals(self, stage: str, fingerprint: str) -> tuple[int, float]:
         """(entries, seconds of work) of one stage."""
-        key = self._file(stage, fingerprint)
-        if not self.store.exists(key):
+        if not self.holds(stage, fingerprint):
             return 0, 0.0
+        key = self._file(stage, fingerprint)
         seconds = pq.read_table(self.store.local(key), columns=["seconds"], **_ALONE)["seconds"]
         return len(seconds), float(pc.sum(seconds).as_py() or 0.0)
 

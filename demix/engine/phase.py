@@ -18,8 +18,9 @@ from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions
 from demix.engine.worker import Step
+from demix.fingerprint import failure_fingerprint, fingerprint
 from demix.records import Probe, Record
-from demix.stage import Item, Stage, fingerprint
+from demix.stage import Item, Stage
 from demix.store import Store
 
 _PAGE = 2048
@@ -78,7 +79,7 @@ class Phase:
         self.rows = rows
         base = base or {}
         self.kinds = {kind.name: kind for kind in (*base, *(stage.adds for stage in stages)) if kind is not None}
-        self.steps = tuple(_steps(stages, {kind.name: text for kind, text in base.items()}))
+        self.steps = tuple(_steps(stages, {kind.name: text for kind, text in base.items()}, self.ledger))
 
     def run(
         self,
@@ -134,13 +135,13 @@ class Phase:
             # Where a record is not there yet that the step goes by, nobody can say what its answer is kept under.
             sure = {key: row for key, row in going.items() if all(k.name in row.records for k in step.stage.by_content)}
             keys = {key: step.key(row) for key, row in sure.items()}
-            known = self.ledger.statuses(step.stage.name, step.fingerprint, list(keys.values()))
+            known = step.statuses(self.ledger, list(keys.values()))
             found = {key: known.get(keys[key]) if key in keys else None for key in going}
             yield step, found
             going = {key: row for key, row in going.items() if found[key] == "kept" or (beyond and found[key] is None)}
             if step.stage.adds in decisive:
                 kept = [keys[key] for key in going if found[key] == "kept"]
-                entries = self.ledger.find(step.stage.name, step.fingerprint, kept)
+                entries = step.find(self.ledger, kept)
                 going = {
                     key: row.with_text(step.stage.adds, entries[keys[key]].body) if found[key] == "kept" else row
                     for key, row in going.items()
@@ -174,7 +175,7 @@ def ends_of(page: Sequence[Row], steps: Sequence[Step], kinds: Mapping[str, type
     ends: dict[str, End] = {}
     for step in steps:
         going = {key: step.key(row) for key, row in rows.items() if key not in ends}
-        entries = ledger.find(step.stage.name, step.fingerprint, list(going.values()))
+        entries = step.find(ledger, list(going.values()))
         for key, kept_under in going.items():
             entry = entries.get(kept_under)
             if entry is None:
@@ -186,7 +187,7 @@ def ends_of(page: Sequence[Row], steps: Sequence[Step], kinds: Mapping[str, type
     return [ends.get(key) or End(row.item(kinds), None) for key, row in rows.items()]
 
 
-def _steps(stages: Sequence[Stage], known: dict[str, str]) -> Iterator[Step]:
+def _steps(stages: Sequence[Stage], known: dict[str, str], ledger: Ledger) -> Iterator[Step]:
     """Stages with their fingerprints. Raises `PhaseError` for a stage whose needs nobody before it meets."""
     for stage in stages:
         absent = [kind.name for kind in stage.needs if kind.name not in known]
@@ -194,10 +195,18 @@ def _steps(stages: Sequence[Stage], known: dict[str, str]) -> Iterator[Step]:
             raise PhaseError(
                 f"stage {stage.name} needs {', '.join(absent)}, which no stage before it adds; reorder them"
             )
-        text = fingerprint(stage, known)
+        text = _fingerprint(stage, known, ledger)
         if stage.adds is not None:
             known[stage.adds.name] = text
-        yield Step(stage, text)
+        yield Step(stage, text, failure_fingerprint(stage, text))
+
+
+def _fingerprint(stage: Stage, known: Mapping[str, str], ledger: Ledger) -> str:
+    """A stage's fingerprint. A work store that an earlier version made with just these settings goes on under what
+    that version said, as every answer in it stands under that."""
+    text, former = fingerprint(stage, known), fingerprint(stage, known, former=True)
+    left = text != former and not ledger.holds(stage.name, text) and ledger.holds(stage.name, former)
+    return former if left else text
 
 
 def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:

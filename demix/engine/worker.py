@@ -17,7 +17,7 @@ from demix import weights
 from demix.engine import log
 from demix.engine.attempt import Answer, Overdue, failure, run_batch
 from demix.engine.claims import Claims
-from demix.engine.ledger import Entry, Ledger
+from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.row import Row
 from demix.lazy import text_of
 from demix.records import Record
@@ -33,6 +33,8 @@ class Step:
 
     stage: Stage
     fingerprint: str
+    failures: str
+    """What its failures are kept under; another one where limits or time-outs are not the default ones."""
 
     def key(self, about: Row | Item) -> str:
         """What the ledger keeps the stage's answer under: the item's own key and, where the stage goes by the content
@@ -42,6 +44,23 @@ class Step:
         names = (kind.name for kind in self.stage.by_content)
         texts = [about.records[name] if isinstance(about, Row) else text_of(about.records, name) for name in names]
         return f"{about.key}-{hashlib.blake2b(json.dumps(texts).encode(), digest_size=8).hexdigest()}"
+
+    def find(self, ledger: Ledger, keys: Sequence[str], *, fresh: bool = False) -> dict[str, Entry]:
+        """What the ledger holds of these items: answers, and failures that came about under the same limits."""
+        found = ledger.find(self.stage.name, self.fingerprint, keys, fresh=fresh)
+        if self.failures == self.fingerprint:
+            return found
+        found = {key: entry for key, entry in found.items() if entry.status != "failed"}
+        rest = [key for key in keys if key not in found]
+        return found | ledger.find(self.stage.name, self.failures, rest, fresh=fresh)
+
+    def statuses(self, ledger: Ledger, keys: Sequence[str]) -> dict[str, Status]:
+        """Only their statuses, from the merged files; see `find`."""
+        found = ledger.statuses(self.stage.name, self.fingerprint, keys)
+        if self.failures == self.fingerprint:
+            return found
+        found = {key: status for key, status in found.items() if status != "failed"}
+        return found | ledger.statuses(self.stage.name, self.failures, [key for key in keys if key not in found])
 
 
 @dataclass(frozen=True)
@@ -87,7 +106,7 @@ class Worker:
                 if ids:
                     keys = [step.key(going[name]) for name in ids]
                     deaths = after_death.get(step.stage.name, {})
-                    prior = self.ledger.find(step.stage.name, step.fingerprint, keys, fresh=bool(after_death))
+                    prior = step.find(self.ledger, keys, fresh=bool(after_death))
                     self._advance(step, ids, going, prior, deaths)
         finally:
             self._flush()  # also where a stage ends the run: what was answered before may have cost money
@@ -229,7 +248,8 @@ class Worker:
 def entry_of(step: Step, item: Item, answer: Answer) -> Entry:
     """An answer as the ledger keeps it."""
     outcome, attempts, seconds = answer.outcome, answer.attempts, answer.seconds
-    return Entry.of(step.key(item), step.stage.name, step.fingerprint, outcome, attempts, seconds)
+    fingerprint = step.failures if isinstance(outcome, Failed) else step.fingerprint
+    return Entry.of(step.key(item), step.stage.name, fingerprint, outcome, attempts, seconds)
 
 
 def _media(stage: Stage, item: Item) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from demix.config import Settings
+from demix.config import ChosenBy, Settings
 from demix.media.audio import mono, read_wave
 from demix.media.frames import iter_frames
 from demix.models import choose, revisions
@@ -23,9 +24,9 @@ SILENT = -1.0
 class ActiveSpeakerSettings(Settings):
     model: str = "mouth_flow"
     """Model that judges the mouths. `mouth_flow` needs no weights; `talknet` is the paper's."""
-    lr_asd: NetworkSettings = NetworkSettings()
-    light_asd: NetworkSettings = NetworkSettings(threshold=1.7)
-    talknet: NetworkSettings = averaged()
+    lr_asd: Annotated[NetworkSettings, ChosenBy("model")] = NetworkSettings()
+    light_asd: Annotated[NetworkSettings, ChosenBy("model")] = NetworkSettings(threshold=1.7)
+    talknet: Annotated[NetworkSettings, ChosenBy("model")] = averaged()
     smallest_face: float = Field(32.0, ge=0)
     """Pixels of the clip's picture: a track whose median longer side is below this is undecidable."""
     max_faces: int = Field(8, ge=1)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import Field
 
-from demix.config import ConfigError, Settings
+from demix.config import ChosenBy, ConfigError, Settings
 from demix.media.audio import read_wave
 from demix.models import choose, revisions
 from demix.models.audio_quality import QualityScorer
@@ -20,7 +21,7 @@ class AudioQualitySettings(Settings):
 
     model: str = "signal"
     """Scorer of the role `audio_quality`. `signal` needs no weights; `audiobox` is the paper's."""
-    audiobox: AudioboxSettings = AudioboxSettings()
+    audiobox: Annotated[AudioboxSettings, ChosenBy("model")] = AudioboxSettings()
 
 
 class AudioQualityStage(Stage):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from demix.config import Settings
+from demix.config import ChosenBy, Settings
 from demix.media.frames import read_frames
 from demix.models import choose, revisions
 from demix.models.captioning import Description, Scene
@@ -23,9 +24,9 @@ class CaptionSettings(Settings):
     model: str = "facts"
     """Who describes. `facts` says only what can be measured; `llava_video` (the paper's) and `qwen3_vl` are
     vision-language models, and `server` asks one that runs elsewhere."""
-    server: ServerSettings = ServerSettings()
-    llava_video: LlavaVideoSettings = LlavaVideoSettings()
-    qwen3_vl: Qwen3VlSettings = Qwen3VlSettings()
+    server: Annotated[ServerSettings, ChosenBy("model")] = ServerSettings()
+    llava_video: Annotated[LlavaVideoSettings, ChosenBy("model")] = LlavaVideoSettings()
+    qwen3_vl: Annotated[Qwen3VlSettings, ChosenBy("model")] = Qwen3VlSettings()
     frames_per_second: float = Field(2.0, gt=0)
     """Frames a second that the captioner is shown; `llava_video` chooses its frames itself. Two are enough to follow a
     camera."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
+from demix.config import Runtime
 from demix.media.cut import CutSettings, cut
-from demix.media.limits import MediaLimits
+from demix.media.limits import RECORDED, MediaLimits
 from demix.records import ClipMedia, Media, Probe, Record
 from demix.sources.fetch import local_copy
 from demix.stage import Dropped, Item, Kept, Outcome, Stage
@@ -14,7 +16,7 @@ from demix.stage import Dropped, Item, Kept, Outcome, Stage
 class ClipMediaSettings(CutSettings):
     """How a clip is written, and how much of the machine that may take."""
 
-    limits: MediaLimits = MediaLimits()
+    limits: Annotated[MediaLimits, Runtime(recorded=RECORDED)] = MediaLimits()
     """Time, memory and output size of the process that cuts one clip."""
 
 

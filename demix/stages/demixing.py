@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
-from demix.config import Settings
+from demix.config import ChosenBy, Settings
 from demix.media.audio import SILENCE_DB, read_wave, rms_db, write_flac
 from demix.models import choose, revisions
 from demix.models.demixing import ThreeStemDemixer, ThreeStems, TwoStemDemixer, TwoStems
@@ -73,10 +73,10 @@ class DemixingSettings(Settings):
     """Model B, role `demix_two`: speech, others; the second witness, built differently from A. `lite` needs no weights;
     `spleeter` is the paper's, `spleeter_package` the same by the package itself."""
 
-    cdx23: Cdx23Settings = Cdx23Settings()
-    bandit_plus: BanditPlusSettings = BanditPlusSettings()
-    spleeter: SpleeterSettings = SpleeterSettings()
-    spleeter_package: SpleeterPackageSettings = SpleeterPackageSettings()
+    cdx23: Annotated[Cdx23Settings, ChosenBy("three")] = Cdx23Settings()
+    bandit_plus: Annotated[BanditPlusSettings, ChosenBy("three")] = BanditPlusSettings()
+    spleeter: Annotated[SpleeterSettings, ChosenBy("two")] = SpleeterSettings()
+    spleeter_package: Annotated[SpleeterPackageSettings, ChosenBy("two")] = SpleeterPackageSettings()
 
 
 class DemixingStage(Stage):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 from pydantic import Field
 
-from demix.config import Settings
+from demix.config import ChosenBy, Settings
 from demix.media.audio import mono, read_wave
 from demix.models import choose, revisions
 from demix.models.diarization import Speech
@@ -18,8 +19,8 @@ from demix.stage import Context, Item, Kept, Outcome, Resources, Stage
 class DiarizationSettings(Settings):
     model: str = "lite"
     """Model that finds the turns. `scribe` is the paper's, a paid service; `pyannote` the strongest open one."""
-    scribe: ScribeSettings = ScribeSettings()
-    pyannote: PyannoteSettings = PyannoteSettings()
+    scribe: Annotated[ScribeSettings, ChosenBy("model")] = ScribeSettings()
+    pyannote: Annotated[PyannoteSettings, ChosenBy("model")] = PyannoteSettings()
     silence_db: float = Field(-70.0, le=0)
     """A speech track whose level over the whole clip is below this, in dBFS, is not listened to: even a single word
     in a clip of 20 s is 30 dB above it."""

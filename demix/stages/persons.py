@@ -6,11 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from demix.config import Settings
+from demix.config import ChosenBy, Settings
 from demix.media.frames import iter_frames
 from demix.models import choose, revisions
 from demix.models.persons.settings import RtDetrSettings, S3fdSettings, YoloSettings, YunetSettings
@@ -28,10 +29,10 @@ class PersonsSettings(Settings):
     `rtdetr` the strongest with an open licence."""
     faces: str = "mtcnn"
     """Model that finds faces. `s3fd` is the one that the active-speaker nets' own demos use."""
-    rtdetr: RtDetrSettings = RtDetrSettings()
-    yolo: YoloSettings = YoloSettings()
-    yunet: YunetSettings = YunetSettings()
-    s3fd: S3fdSettings = S3fdSettings()
+    rtdetr: Annotated[RtDetrSettings, ChosenBy("persons")] = RtDetrSettings()
+    yolo: Annotated[YoloSettings, ChosenBy("persons")] = YoloSettings()
+    yunet: Annotated[YunetSettings, ChosenBy("faces")] = YunetSettings()
+    s3fd: Annotated[S3fdSettings, ChosenBy("faces")] = S3fdSettings()
     persons_per_second: float = Field(4.0, gt=0)
     """Frames a second on which persons are looked for, besides the first and the last; rounded so that they are also
     frames on which faces are looked for."""

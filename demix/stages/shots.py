@@ -12,13 +12,13 @@ from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor
 from statistics import median
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from demix.config import Settings
+from demix.config import ChosenBy, Runtime, Settings
 from demix.media.errors import MediaError
-from demix.media.limits import MediaLimits
+from demix.media.limits import RECORDED, MediaLimits
 from demix.media.scan import ScanSettings, scan
 from demix.models import choose, revisions
 from demix.models.shots import Boundaries, ShotDetector
@@ -35,20 +35,20 @@ class ShotsSettings(Settings):
     model: str = "adaptive"
     """Who detects; `adaptive` is PySceneDetect's AdaptiveDetector with a finder of fades and dissolves, `transnetv2` a
     network that finds all of them."""
-    adaptive: AdaptiveSettings = AdaptiveSettings()
+    adaptive: Annotated[AdaptiveSettings, ChosenBy("model", value="adaptive", recorded=True)] = AdaptiveSettings()
     """Hard cuts."""
-    structure: StructureSettings = StructureSettings()
+    structure: Annotated[StructureSettings, ChosenBy("model", value="adaptive", recorded=True)] = StructureSettings()
     """A second opinion on hard cuts."""
-    gradual: GradualSettings = GradualSettings()
+    gradual: Annotated[GradualSettings, ChosenBy("model", value="adaptive", recorded=True)] = GradualSettings()
     """Fades and dissolves."""
-    transnetv2: TransNetSettings = TransNetSettings()
+    transnetv2: Annotated[TransNetSettings, ChosenBy("model")] = TransNetSettings()
     scan: ScanSettings = ScanSettings()
     """The decode behind it."""
     trim_frames: int = Field(default=1, ge=0)
     """Frames taken off a shot wherever it meets another one: encoders blend neighbours, detectors err by one."""
     max_seconds: float = Field(default=20.0, gt=0.1)
     """A longer shot is split into equal parts. 20 s hold 480 frames, ten training samples."""
-    limits: MediaLimits = MediaLimits()
+    limits: Annotated[MediaLimits, Runtime(recorded=RECORDED)] = MediaLimits()
     """What the decoding child may use."""
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from demix.config import ConfigError, Settings
-from demix.stage import fingerprint
+from demix.fingerprint import fingerprint
 from demix.store import Store
 from mtv_train.config import TrainSettings
 from mtv_train.data.cached import CachedPart, Caches

@@ -77,6 +77,19 @@ def test_a_caption_setting_runs_captions_only(copy: Built) -> None:
     assert [row["clip_id"] for row in rows(copy.dataset, "clips")] == [row["clip_id"] for row in old]
 
 
+def test_limits_and_time_outs_run_nothing_again_but_what_failed(copy: Built) -> None:
+    before, old = answers(copy.work), shards(copy.dataset)
+    more = ("probe.limits.probe_seconds", "shots.limits.scan_seconds", "clip_media.limits.cut_seconds")
+    ran = again(copy, *(part for name in more for part in ("--set", f"{name}=7000")))
+    assert ran.status == 0, ran.err
+    failed_sources = sum(end.startswith("failed") for end in copy.corpus.broken.values())
+    after = answers(copy.work)
+    fresh = {key.rpartition("-")[0]: count for key, count in after.items() if key not in before}
+    assert fresh == {"probe": failed_sources}, "with another limit they might pass"
+    assert {key: after[key] for key in before} == before
+    assert shards(copy.dataset) == old
+
+
 def test_a_threshold_judges_again_what_was_measured_and_what_hangs_on_it(copy: Built) -> None:
     before, old = answers(copy.work), rows(copy.dataset, "clips")
     ran = again(copy, "--set", "demix_filter.silence_db=-24")

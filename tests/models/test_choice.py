@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from demix.fingerprint import fingerprint
 from demix.models import model_class
 from demix.models.missing import MissingPackage
-from demix.stage import Resources, fingerprint
+from demix.stage import Resources
 from demix.stages.demixing import DemixingSettings, DemixingStage
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from demix.config import ModelSettings
+from demix.config import ModelSettings, Runtime
 
 
 class NetworkSettings(ModelSettings):
@@ -17,7 +19,7 @@ class NetworkSettings(ModelSettings):
     """The net's own score (a logit) that counts as 0. Its training says 0. On talking heads and a silent face under
     another's voice, chunks of 2 s: LR-ASD gave the speaking .15 to 4.5 and the silent less than 0; Light-ASD gave them
     1.8 to 6.3 and up to 1.6, so that its threshold is 1.7."""
-    batch: int = Field(8, ge=1)
+    batch: Annotated[int, Runtime(recorded=8)] = Field(8, ge=1)
     """Chunks in the net at once; halved when the memory of a GPU does not suffice."""
 
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from demix.config import ModelSettings
+from demix.config import ModelSettings, Runtime
 
 
 class ServerSettings(ModelSettings):
     """A vision-language model behind an OpenAI-compatible address (vLLM, SGLang). Where the server wants a key, it is
     read from the environment variable DEMIX_CAPTION_KEY."""
 
-    address: str = "http://127.0.0.1:8000/v1"
+    address: Annotated[str, Runtime(recorded="http://127.0.0.1:8000/v1")] = "http://127.0.0.1:8000/v1"
     """Where the server is, up to and with `/v1`."""
     served_model: str = "Qwen/Qwen3-VL-8B-Instruct"
     """The model's name as the server knows it; the paper's is lmms-lab/LLaVA-Video-7B-Qwen2."""
-    concurrency: int = Field(8, ge=1)
+    concurrency: Annotated[int, Runtime(recorded=8)] = Field(8, ge=1)
     """Questions under way at once, from one worker."""
-    retries: int = Field(4, ge=0)
+    retries: Annotated[int, Runtime(recorded=4)] = Field(4, ge=0)
     """Times that a busy or failing server is asked again, as late as it says (Retry-After) or ever later."""
-    repairs: int = Field(2, ge=0)
+    repairs: Annotated[int, Runtime(recorded=2)] = Field(2, ge=0)
     """Times that the model is asked again after an answer of the wrong form."""
-    timeout_seconds: float = Field(180.0, gt=0)
+    timeout_seconds: Annotated[float, Runtime(recorded=180.0)] = Field(180.0, gt=0)
     """For one answer."""
     max_tokens: int = Field(1024, ge=64)
     """Longest answer."""
@@ -43,7 +43,7 @@ class LocalSettings(ModelSettings):
     """Longest description of the scene, where `guided`."""
     max_tokens: int = Field(1024, ge=64)
     """Longest answer, where not `guided`."""
-    repairs: int = Field(2, ge=0)
+    repairs: Annotated[int, Runtime(recorded=2)] = Field(2, ge=0)
     """Times that the model is asked again after an answer of the wrong form."""
 
 
@@ -52,7 +52,7 @@ class LlavaVideoSettings(LocalSettings):
 
     frames: int = Field(64, ge=1)
     """Frames that it is shown, from the first to the last of the clip; a shorter clip's are repeated."""
-    batch: int = Field(16, ge=1)
+    batch: Annotated[int, Runtime(recorded=16)] = Field(16, ge=1)
     """Frames that the vision tower looks at at once; halved when the memory of a GPU does not suffice."""
 
 

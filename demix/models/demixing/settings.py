@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from demix.config import ModelSettings
+from demix.config import ModelSettings, Runtime
 
 
 class Cdx23Settings(ModelSettings):
@@ -19,7 +19,7 @@ class Cdx23Settings(ModelSettings):
     """Runs over the clip, each moved by up to half a second drawn from the clip's id, and averaged; 0: one, unmoved."""
     overlap: float = Field(default=0.8, ge=0, lt=1)
     """Share of a segment that the next one covers again. 0.8, the release's, computes everything five times."""
-    batch: int = Field(default=4, ge=1)
+    batch: Annotated[int, Runtime(recorded=4)] = Field(default=4, ge=1)
     """Segments in the network at once; halved when the memory of a GPU does not suffice."""
 
 
@@ -30,14 +30,14 @@ class BanditPlusSettings(ModelSettings):
     """Samples of a chunk at 44.1 kHz; the release's 6 s."""
     overlaps: int = Field(default=4, ge=2)
     """How many chunks cover a sample; the release's 4."""
-    batch: int = Field(default=4, ge=1)
+    batch: Annotated[int, Runtime(recorded=4)] = Field(default=4, ge=1)
     """Chunks, both channels of each, in the network at once; halved when the memory of a GPU does not suffice."""
 
 
 class SpleeterSettings(ModelSettings):
     """Spleeter 2stems as our own PyTorch network, reading the released TensorFlow checkpoint."""
 
-    batch: int = Field(default=2, ge=1)
+    batch: Annotated[int, Runtime(recorded=2)] = Field(default=2, ge=1)
     """Segments of 512 frames (11.9 s) in the network at once; halved when the memory of a GPU does not suffice."""
 
 
@@ -46,7 +46,7 @@ class SpleeterPackageSettings(ModelSettings):
 
     python: str = ".spleeter/bin/python"
     """The interpreter of that environment; it needs Python 3.8 to 3.11, TensorFlow 2.12 and numpy 1."""
-    start_seconds: float = Field(default=180.0, gt=0)
+    start_seconds: Annotated[float, Runtime(recorded=180.0)] = Field(default=180.0, gt=0)
     """How long it may take to import TensorFlow and read the checkpoint."""
-    clip_seconds: float = Field(default=300.0, gt=0)
+    clip_seconds: Annotated[float, Runtime(recorded=300.0)] = Field(default=300.0, gt=0)
     """How long one clip may take."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
-from demix.config import ModelSettings
+from demix.config import ModelSettings, Runtime
 
 
 class ScribeSettings(ModelSettings):
@@ -12,18 +14,18 @@ class ScribeSettings(ModelSettings):
 
     service_model: str = "scribe_v2"
     """The service's own name of the model that answers."""
-    max_hours: float | None = Field(None, gt=0)
+    max_hours: Annotated[float | None, Runtime(recorded=None)] = Field(None, gt=0)
     """Hours of audio that may be sent for this work store, all told; it has to be given. What was answered once is
     kept in the work store and costs nothing again."""
     max_speakers: int | None = Field(None, ge=1, le=32)
     """Never more speakers than this; null: the service decides."""
     pause_seconds: float = Field(0.8, ge=0)
     """Words of one speaker that are no farther apart belong to one turn."""
-    retries: int = Field(4, ge=0)
+    retries: Annotated[int, Runtime(recorded=4)] = Field(4, ge=0)
     """Times that a busy or failing service is asked again, as late as it says (Retry-After) or ever later."""
-    timeout_seconds: float = Field(240.0, gt=0)
+    timeout_seconds: Annotated[float, Runtime(recorded=240.0)] = Field(240.0, gt=0)
     """For one answer."""
-    address: str = "https://api.elevenlabs.io"
+    address: Annotated[str, Runtime(recorded="https://api.elevenlabs.io")] = "https://api.elevenlabs.io"
     """Where the service is: another one for a proxy."""
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from demix.config import ModelSettings
+from demix.config import ModelSettings, Runtime
 
 
 class RtDetrSettings(ModelSettings):
@@ -16,7 +16,7 @@ class RtDetrSettings(ModelSettings):
     """Which of the released nets: r18 takes half the time and finds a little less."""
     least_score: float = Field(0.3, ge=0, le=1)
     """Boxes below are not reported at all; what counts as a person is the stage's setting."""
-    batch: int = Field(8, ge=1)
+    batch: Annotated[int, Runtime(recorded=8)] = Field(8, ge=1)
     """Frames in the net at once; halved when the memory of a GPU does not suffice."""
 
 
@@ -31,7 +31,7 @@ class YoloSettings(ModelSettings):
     """Of two boxes that overlap by more (intersection over union), the less sure one goes."""
     side: int = Field(640, ge=64, multiple_of=32)
     """Longer side in pixels at which the net sees a frame."""
-    batch: int = Field(8, ge=1)
+    batch: Annotated[int, Runtime(recorded=8)] = Field(8, ge=1)
     """Frames in the net at once; halved when the memory of a GPU does not suffice."""
 
 
@@ -53,5 +53,5 @@ class S3fdSettings(ModelSettings):
     """Frames are scaled by this before the net sees them; the demos take 0.25 of full-size film."""
     overlap: float = Field(0.3, gt=0, le=1)
     """Of two boxes that overlap by more (intersection over union), the less sure one goes; the demos' value is 0.1."""
-    batch: int = Field(2, ge=1)
+    batch: Annotated[int, Runtime(recorded=2)] = Field(2, ge=1)
     """Frames in the net at once; halved when the memory of a GPU does not suffice."""

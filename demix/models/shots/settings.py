@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
-from demix.config import ModelSettings, Settings
+from demix.config import ModelSettings, Runtime, Settings
 
 
 class AdaptiveSettings(Settings):
@@ -78,5 +80,5 @@ class TransNetSettings(ModelSettings):
     dissolves, and more that are none."""
     spread: float = Field(default=0.5, gt=0, lt=1)
     """Probability above which a frame beside it belongs to the transition."""
-    batch: int = Field(default=4, ge=1)
+    batch: Annotated[int, Runtime(recorded=4)] = Field(default=4, ge=1)
     """Windows of 100 pictures in the network at once; halved when the memory of a GPU does not suffice."""
