@@ -27,6 +27,8 @@ class MediaLimits(Settings):
     """Pixels of one frame, stored size. 8192x4608 holds every 8K format; memory per decoded frame grows with it."""
     max_side: int = Field(default=16384, gt=0)
     """Pixels along either side, against 1 x 2^31 pictures."""
+    max_displayed_side: int = Field(default=8192, gt=0)
+    """Pixels to which the shape of the pixels may stretch either side, against pixels of 255:1."""
     max_seconds: float = Field(default=12 * 3600, gt=0)
     """Length of a source on its own time line. Twelve hours hold every film; an endless stream is refused."""
     max_frame_rate: float = Field(default=240, gt=0)

@@ -22,6 +22,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from demix.media import sandbox
+from demix.media.completeness import Found, Promise
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
@@ -53,10 +54,17 @@ class _Times:
     pts: list[int] = field(default_factory=list)
     end: int = -(1 << 62)
     packets: int = 0
+    filled: int = 0
+    """Packets with data."""
     last_dts: int | None = None
+
+    @property
+    def found(self) -> Found:
+        return Found(self.filled, self.end if self.pts else None)
 
     def add(self, packet: av.Packet, tick: Fraction) -> None:
         self.packets += 1
+        self.filled += packet.size > 0
         if packet.dts is not None:
             if self.last_dts is not None and (self.last_dts - packet.dts) * tick > 1:
                 raise MediaError("decode", f"the time stamps of stream {packet.stream_index} jump back")
@@ -74,8 +82,9 @@ def read(path: str, limits: dict[str, Any]) -> dict[str, Any]:
     bounds = MediaLimits(**limits)
     with open_container(path, bounds) as container:
         videos = _films(container, bounds)
+        promise = Promise.of(container)
         times = _read_packets(container, bounds)
-        _check_whole(container, times)
+        promise.check(container, {index: known.found for index, known in times.items()})
         videos = [stream for stream in videos if len(times[stream.index].pts) > 1]
         if not videos:
             raise MediaError("no_video", "no stream of moving pictures", evidence=_counts(container))
@@ -142,22 +151,6 @@ def _read_packets(container: InputContainer, limits: MediaLimits) -> dict[int, _
     return times
 
 
-def _check_whole(container: InputContainer, times: dict[int, _Times]) -> None:
-    """Raises `MediaError("truncated")` where the header promises more than the packets hold."""
-    for stream in container.streams.video:
-        if stream.frames and times[stream.index].packets < 0.98 * stream.frames:
-            evidence = {"frames_promised": stream.frames, "frames_found": times[stream.index].packets}
-            raise MediaError("truncated", f"stream {stream.index} ends too early: {evidence}", evidence=evidence)
-    # Other containers estimate their length from the packets, or state it wrongly as a habit (flv).
-    if container.format.name != "matroska,webm" or not container.duration:
-        return
-    streams = [stream for stream in (*container.streams.video, *container.streams.audio) if times[stream.index].pts]
-    found = max((float(times[stream.index].end * Fraction(stream.time_base or 1)) for stream in streams), default=0.0)
-    promised = container.duration / av.time_base
-    if promised - found > max(1.0, 0.02 * promised):
-        raise MediaError("truncated", f"{found:.2f} s found of {promised:.2f} s", evidence={"promised": promised})
-
-
 def _video_facts(container: InputContainer, index: int, times: _Times, limits: MediaLimits) -> dict[str, Any]:
     stream = container.streams[index]
     assert isinstance(stream, VideoStream)
@@ -179,8 +172,11 @@ def _video_facts(container: InputContainer, index: int, times: _Times, limits: M
     mean = Fraction(span, len(pts) - 1)
     end = end if end > pts[-1] else pts[-1] + max(round(mean), 1)
     rate = 1 / (mean * tick)
-    _within("frame_rate", float(rate), limits.max_frame_rate)
-    width, height, rotation = _shown(stream, first)
+    nominal = _nominal(rate, stream)
+    # Both ends of the span may be rounded by half a tick: 240 a second in Matroska's milliseconds measure as 240.016.
+    slowest = rate * span / (span + 1)
+    _within("frame_rate", float(min(nominal, slowest)), limits.max_frame_rate)
+    width, height, rotation = _shown(stream, first, limits)
     return {
         "index": index,
         "codec": stream.codec_context.codec.canonical_name,
@@ -191,7 +187,7 @@ def _video_facts(container: InputContainer, index: int, times: _Times, limits: M
         "time_base": str(tick),
         "start_pts": pts[0],
         "end_pts": end,
-        "average_rate": str(_nominal(rate, stream)),
+        "average_rate": str(nominal),
         "frames": len(pts),
         "variable_rate": _uneven(pts, mean),
     }
@@ -211,10 +207,13 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
     raise MediaError("decode", f"no frame of stream {stream.index} can be decoded")
 
 
-def _shown(stream: VideoStream, frame: VideoFrame) -> tuple[int, int, int]:
+def _shown(stream: VideoStream, frame: VideoFrame, limits: MediaLimits) -> tuple[int, int, int]:
     """Width and height with square pixels after rotation, and the clockwise rotation in degrees."""
     aspect = stream.sample_aspect_ratio or Fraction(1)
-    width, height = round(frame.width * aspect), frame.height
+    # Players widen pictures of wide pixels and heighten those of tall ones.
+    longer = max(frame.width * max(aspect, 1), frame.height / min(aspect, Fraction(1)))
+    _within("displayed_side", float(longer), max(limits.max_displayed_side, frame.width, frame.height))
+    width, height = max(1, round(frame.width * aspect)), frame.height
     rotation = round(-frame.rotation / 90) % 4 * 90
     return (height, width, rotation) if rotation in (90, 270) else (width, height, rotation)
 

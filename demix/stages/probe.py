@@ -28,7 +28,7 @@ class ProbeStage(Stage):
     """
 
     name = "probe"
-    version = 1
+    version = 2
     adds = Probe
     reasons = ("not_media", "no_video", "too_large")
     settings: ProbeSettings
