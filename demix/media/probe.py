@@ -209,9 +209,10 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
 
 def _shown(stream: VideoStream, frame: VideoFrame, limits: MediaLimits) -> tuple[int, int, int]:
     """Width and height with square pixels after rotation, and the clockwise rotation in degrees."""
-    aspect = stream.sample_aspect_ratio or Fraction(1)
+    square = Fraction(1)
+    aspect = Fraction(stream.sample_aspect_ratio or square)
     # Players widen pictures of wide pixels and heighten those of tall ones.
-    longer = max(frame.width * max(aspect, 1), frame.height / min(aspect, Fraction(1)))
+    longer = max(frame.width * max(aspect, square), frame.height / min(aspect, square))
     _within("displayed_side", float(longer), max(limits.max_displayed_side, frame.width, frame.height))
     width, height = max(1, round(frame.width * aspect)), frame.height
     rotation = round(-frame.rotation / 90) % 4 * 90
