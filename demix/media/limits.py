@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from demix.config import Runtime, Settings
+from demix.config import Added, Runtime, Settings
 
 RECORDED: dict[str, float] = {
     "max_pixels": 8192 * 4608, "max_side": 16384, "max_seconds": 12 * 3600.0, "max_frame_rate": 240.0,
@@ -27,7 +27,7 @@ class MediaLimits(Settings):
     """Pixels of one frame, stored size. 8192x4608 holds every 8K format; memory per decoded frame grows with it."""
     max_side: int = Field(default=16384, gt=0)
     """Pixels along either side, against 1 x 2^31 pictures."""
-    max_displayed_side: int = Field(default=8192, gt=0)
+    max_displayed_side: Annotated[int, Added()] = Field(default=8192, gt=0)
     """Pixels to which the shape of the pixels may stretch either side, against pixels of 255:1."""
     max_seconds: float = Field(default=12 * 3600, gt=0)
     """Length of a source on its own time line. Twelve hours hold every film; an endless stream is refused."""
