@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demix.cli_options import costs, output, running, settings, sources
-from demix.exit_status import ExitStatus
 
 EPILOG = """\
 examples:
@@ -28,32 +27,15 @@ A build that was interrupted goes on where it stopped: give the same command aga
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns its exit status (`demix.exit_status`)."""
     parsed = parser().parse_args(arguments)
-    module, _, function = parsed.run.partition(":")
-    command = getattr(importlib.import_module(f"demix.commands.{module}"), function)
-    # Only here, so that --help needs no third-party package.
-    from demix.config import ConfigError
-    from demix.errors import BrokenInstallation, MachineTrouble
 
-    try:
-        return int(command(parsed))
-    except (ConfigError, MachineTrouble, BrokenInstallation) as error:
-        print(f"demix {parsed.command}: {error}", file=sys.stderr)
-        return _status_of(error)
-    except KeyboardInterrupt:
-        print("\ninterrupted; give the same command again to go on where it stopped", file=sys.stderr)
-        return ExitStatus.INTERRUPTED
-    except BrokenPipeError:  # the reader (head, less) went away: nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    def command() -> int:
+        module, _, function = parsed.run.partition(":")
+        return int(getattr(importlib.import_module(f"demix.commands.{module}"), function)(parsed))
 
+    # Only here, so that --help imports next to nothing.
+    from demix.command_line import run
 
-def _status_of(error: Exception) -> ExitStatus:
-    """The exit status of an error that ends a command with a sentence."""
-    from demix.errors import BrokenInstallation, MachineTrouble
-
-    if isinstance(error, MachineTrouble):
-        return ExitStatus.MACHINE_TROUBLE
-    return ExitStatus.BROKEN_INSTALLATION if isinstance(error, BrokenInstallation) else ExitStatus.UNUSABLE
+    return run(f"demix {parsed.command}", command, "give the same command again to go on where it stopped")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,6 +6,8 @@ import json
 import pdb
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from demix.build import Build
 from demix.config import ConfigError
@@ -13,6 +15,8 @@ from demix.engine.attempt import failure
 from demix.engine.phase import Phase
 from demix.engine.row import Row
 from demix.engine.worker import Step, Worker, WorkerSpec
+from demix.processes import terminal_input
+from demix.signals import plain_interrupts
 from demix.stage import Dropped, Failed, Item, Kept, Outcome
 
 
@@ -76,11 +80,21 @@ def _run(phase: Phase, step: Step, item: Item, build: Build, debugger: bool) -> 
     try:
         if not worker.restore_media(step, item):  # a finished build has purged them
             return Failed("MediaLost", "a file that an earlier stage made is gone and could not be made again")
-        return worker.open(step).run([item])[0]
+        opened = worker.open(step)
+        with _at_terminal() if debugger else nullcontext():
+            return opened.run([item])[0]
     except Exception as error:
         if debugger:
             traceback.print_exc()
-            pdb.post_mortem(sys.exc_info()[2])
+            with _at_terminal():
+                pdb.post_mortem(sys.exc_info()[2])
         return failure(error)
     finally:
         worker.close()
+
+
+@contextmanager
+def _at_terminal() -> Iterator[None]:
+    """While this is open, a debugger, and `breakpoint()` in a stage, have the terminal and Ctrl-C to themselves."""
+    with terminal_input(), plain_interrupts():
+        yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,25 +22,19 @@ A run that was interrupted goes on where it stopped: give the same command again
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status (0 fine, 1 the result is not good, 2 it could not be done)."""
+    """Runs one command; returns its exit status (`demix.exit_status`)."""
     parsed = parser().parse_args(arguments)
-    module, _, function = parsed.call.partition(":")
-    command = getattr(importlib.import_module(f"mtv_train.commands.{module}"), function)
-    # Only here, so that --help needs no third-party package.
-    from demix.config import ConfigError
 
-    try:
-        return int(command(parsed))
-    except ConfigError as error:
-        who = f" (rank {os.environ['RANK']})" if "RANK" in os.environ else ""
-        print(f"mtv_train {parsed.command}{who}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\ninterrupted; give the same command again to go on from the last checkpoint", file=sys.stderr)
-        return 130
-    except BrokenPipeError:  # the reader (head, less) went away: nothing is wrong
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    def command() -> int:
+        module, _, function = parsed.call.partition(":")
+        return int(getattr(importlib.import_module(f"mtv_train.commands.{module}"), function)(parsed))
+
+    # Only here, so that --help imports next to nothing.
+    from demix.command_line import run
+
+    rank = f" (rank {os.environ['RANK']})" if "RANK" in os.environ else ""
+    go_on = "give the same command again to go on from the last checkpoint"
+    return run(f"mtv_train {parsed.command}{rank}", command, go_on)
 
 
 def parser() -> argparse.ArgumentParser:

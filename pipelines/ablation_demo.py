@@ -16,7 +16,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+# As the other pipelines: the package may not be installed where this file is.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from demix import processes
+from demix.command_line import run
+
+ROOT = sys.path[0]
 VARIANTS: dict[str, tuple[str, ...]] = {
     "full": (),
     "without_se": ("model.mtv.extraction=joint",),
@@ -25,6 +31,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 """Name -> what differs from the tiny recipe, as in the recipes of the same names."""
 QUIET = ("validation.every=0", "log.tensorboard=false", "checkpoint.keep_every=0")
+_GRACE = 10.0
+"""Seconds that a command has to end itself when this one is interrupted."""
 
 
 def main() -> int:
@@ -78,7 +86,6 @@ def arguments() -> argparse.Namespace:
 
 def stages() -> Sequence[str]:
     """The names of the tiny recipe's stages."""
-    sys.path.insert(0, str(ROOT))
     from mtv_train.recipes.tiny import tiny
 
     return list(tiny().stages)
@@ -87,7 +94,7 @@ def stages() -> Sequence[str]:
 def mtv_train(*words: object) -> str:
     """What one command prints; its progress goes on to this one's. Raises `CalledProcessError`, after printing it."""
     command = [sys.executable, "-m", "mtv_train", *map(str, words)]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, env=environment())
+    done = processes.run(command, stdout=subprocess.PIPE, text=True, env=environment(), grace=_GRACE)
     if done.returncode:
         print(done.stdout)
         done.check_returncode()
@@ -96,9 +103,9 @@ def mtv_train(*words: object) -> str:
 
 def environment() -> dict[str, str]:
     """This one's, with the project to be found."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    paths = [ROOT, os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("ablation_demo", main, "give the same command again to go on where it stopped"))

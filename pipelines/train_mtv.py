@@ -20,7 +20,7 @@ from typing import Any
 # `ray submit` and `ray job submit` run this file where the package may not be installed, only copied.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from demix.config import ConfigError
+from demix.command_line import run
 from mtv_train.cli import add_training
 
 ROOT = sys.path[0]
@@ -33,16 +33,13 @@ def main() -> int:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    from demix.engine import ray_start
     from mtv_train.commands.train import settings_of, summary
     from mtv_train.train.checkpoint import committed, read_state
     from mtv_train.train.state import Position
 
-    try:
-        settings = settings_of(args)
-    except ConfigError as error:
-        print(f"train_mtv: {error}", file=sys.stderr)
-        return 2
-    ray.init(address=args.address, runtime_env={"env_vars": {"PYTHONPATH": ROOT}})
+    settings = settings_of(args)
+    ray_start.start(args.address, log_to_driver=True, runtime_env={"env_vars": {"PYTHONPATH": ROOT}})
     gpus = args.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0
     wants = {"CPU": args.cpus, **({"GPU": 1.0} if gpus else {})}
     trainer = TorchTrainer(
@@ -85,6 +82,9 @@ def arguments() -> argparse.Namespace:
 
 def train_on_rank(config: Mapping[str, Any]) -> None:
     """One rank: Ray has made the process group; the rest is the loop of `mtv_train train`."""
+    from demix.processes import leave_terminal
+
+    leave_terminal()
     import ray.train
 
     from mtv_train.config import TrainSettings
@@ -99,4 +99,4 @@ def train_on_rank(config: Mapping[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run("train_mtv", main, "give the same command again to go on from the last checkpoint"))

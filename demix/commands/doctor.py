@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from subprocess import PIPE, SubprocessError
 
 from rich.console import Console
 from rich.table import Table
 
-from demix import weights
+from demix import processes, weights
 from demix.commands.common import settings_of
 from demix.config import ConfigError
 from demix.engine.runner import EngineSettings
@@ -72,8 +72,8 @@ def _ffmpeg(settings: BuildSettings) -> str:
     except ConfigError as error:
         raise Problem(str(error)) from error
     try:
-        said = subprocess.run([binary, "-version"], capture_output=True, text=True, timeout=30, check=True).stdout
-    except (OSError, subprocess.SubprocessError) as error:
+        said = processes.run([binary, "-version"], stdout=PIPE, stderr=PIPE, text=True, timeout=30, check=True).stdout
+    except (OSError, SubprocessError) as error:
         raise Problem(f"{binary} does not run ({error}); install imageio-ffmpeg or set clip_media.ffmpeg") from error
     return f"{said.split()[2]} at {binary}"
 
@@ -83,9 +83,7 @@ def _encoder(settings: BuildSettings, name: str) -> str:
         binary = ffmpeg_binary(settings.clip_media.ffmpeg)
     except ConfigError as error:
         raise Problem("needs an ffmpeg") from error
-    said = subprocess.run(
-        [binary, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=30, check=False
-    ).stdout
+    said = processes.run([binary, "-hide_banner", "-encoders"], stdout=PIPE, stderr=PIPE, text=True, timeout=30).stdout
     if f" {name} " not in said:
         raise Problem(f"this ffmpeg has no {name}; leave clip_media.ffmpeg empty to use that of imageio-ffmpeg")
     return "there"

@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from demix import weights
+from demix import processes, weights
 from demix.config import ConfigError
 from demix.recipe import all_stages, load_settings
 from demix.weights import Cache, Weights, WeightsBroken, WeightsMissing
@@ -82,11 +82,11 @@ def convert(args: argparse.Namespace) -> int:
         if not entry.convert:
             raise ConfigError(f"{entry.name}: needs no conversion; it is read as it is")
         for path in _cache(args).locate(entry).values():
-            done = subprocess.run(
+            done = processes.run(
                 [sys.executable, "-m", "demix.weights.conversion", entry.convert, str(path)],
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
                 text=True,
-                check=False,
             )
             if done.returncode:
                 raise WeightsBroken(f"{entry.name}: {(done.stderr.strip().splitlines() or ['no reason given'])[-1]}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,14 +17,16 @@ from typing import Any
 
 import pyarrow as pa
 import ray
+from ray import cloudpickle
 from ray.data import ActorPoolStrategy
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from demix.config import ConfigError
-from demix.engine import log
+from demix.engine import ray_start
 from demix.engine.row import Row, from_columns, to_columns
 from demix.engine.runner import EngineSettings, RunOptions
-from demix.engine.worker import Step, Worker, WorkerSpec, groups
+from demix.engine.stage_actor import StageActor, call, packed
+from demix.engine.worker import Step, WorkerSpec, groups
 from demix.records import Record
 from demix.store import Store
 
@@ -32,21 +35,6 @@ _WINDOW = 1000
 
 _RETRY_ADVICE = "\nFailed to apply UDF transform"
 """How what Ray appends to the words of a worker's error begins: advice about settings that users do not have."""
-_STARTS = 3
-"""Attempts to start Ray on this machine."""
-
-
-class StageActor:
-    """A worker in an actor of Ray Data: Arrow batches in, Arrow batches out."""
-
-    def __init__(self, spec: WorkerSpec, last: bool, log_folder: Path | None):
-        log.configure(log_folder)
-        self.worker = Worker(spec)
-        self.last = last
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        rows = self.worker(from_columns(batch.to_pydict()))
-        return pa.table(to_columns([row.light() for row in rows] if self.last else rows))
 
 
 class RayRunner:
@@ -57,8 +45,10 @@ class RayRunner:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
         self.started = not ray.is_initialized()
+        self._session: Path | None = None
+        self._logs_elsewhere = True
         if self.started:
-            _start(settings.address)
+            self._session = ray_start.start(settings.address)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -75,6 +65,7 @@ class RayRunner:
     ) -> Iterator[Row]:
         # Ray Data wants to know its input beforehand. A window of it at a time, which Ray's store holds, not this
         # process, keeps the driver's memory flat.
+        self._logs_elsewhere = options.log_folder is not None
         remaining = iter(rows)
         window = _WINDOW * max(1, int(ray.cluster_resources().get("CPU", 1)))
         while blocks := [_put(block) for block in _blocks(islice(remaining, window), options.engine.batch_rows)]:
@@ -106,7 +97,7 @@ class RayRunner:
             )
             dataset = dataset.map_batches(
                 StageActor,
-                fn_constructor_args=(spec, position == len(pools) - 1, options.log_folder),
+                fn_constructor_args=(cloudpickle.dumps(spec), position == len(pools) - 1, options.log_folder),
                 batch_size=None,
                 batch_format="pyarrow",
                 **_placement(group, len(pools), options.engine, len(blocks)),
@@ -121,51 +112,31 @@ class RayRunner:
             raise
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
-        @ray.remote(num_cpus=1, max_retries=3)
-        def remote(argument: Any) -> Any:
-            return function(argument)
-
+        remote = ray.remote(num_cpus=1, max_retries=3)(call)
         limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
         remaining = iter(arguments)
-        running = {remote.remote(argument) for argument in islice(remaining, limit)}
+        running = {remote.remote(packed(function, argument)) for argument in islice(remaining, limit)}
         while running:
             done, waiting = ray.wait(list(running), num_returns=1)
             running = set(waiting)
             for argument in islice(remaining, len(done)):
-                running.add(remote.remote(argument))
+                running.add(remote.remote(packed(function, argument)))
             yield from ray.get(done)
 
     def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
-        @ray.remote(num_cpus=0)
-        def remote(argument: Any) -> Any:
-            return function(argument)
-
+        remote = ray.remote(num_cpus=0)(call)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         there = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-        answers = ray.get([remote.options(scheduling_strategy=place).remote(argument) for place in there])
+        packing = packed(function, argument)
+        answers = ray.get([remote.options(scheduling_strategy=place).remote(packing) for place in there])
         return [(node["NodeManagerAddress"], answer) for node, answer in zip(nodes, answers, strict=True)]
 
     def close(self) -> None:
         if self.started:
             ray.shutdown()
-
-
-def _start(address: str | None) -> None:
-    """Joins the cluster or starts one here. Ray gives its own processes half a minute; a busy machine exceeds that."""
-    for attempt in range(1, _STARTS + 1):
-        try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
-            return
-        except (ConnectionError, ValueError) as error:
-            raise ConfigError(f"no Ray cluster at {address!r}: {error}") from error
-        except Exception as error:  # Ray has no type of its own for it
-            if "timed out during startup" not in str(error):
-                raise
-            ray.shutdown()
-            if attempt == _STARTS:
-                raise ConfigError(
-                    "Ray did not come up on this machine, which seems busy: try later, or set engine.runner=sequential"
-                ) from error
+        # Ray's logs are evidence where something went wrong, or where nobody else keeps any.
+        if self._session and self._logs_elsewhere and not isinstance(sys.exc_info()[1], Exception):
+            ray_start.remove(self._session)
 
 
 def _blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

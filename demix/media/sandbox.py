@@ -25,6 +25,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, BinaryIO
 
+from demix import processes
 from demix.errors import DEFECTS, ChildDefect, is_defect, place_of
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
@@ -126,7 +127,7 @@ class _Child:
     ):
         self._seconds = self._left = seconds
         self._stderr = b""
-        self._process = subprocess.Popen(
+        self._process = processes.popen(
             command,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,

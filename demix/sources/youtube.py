@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from demix.config import ConfigError, Settings
+from demix.processes import null_input
 from demix.sources.corpus import Entry
 
 JOURNAL = "downloads.jsonl"
@@ -115,7 +116,8 @@ def journal(media: Path) -> list[Outcome]:
 def _bring(address: str, media: Path, settings: DownloadSettings) -> Outcome:
     library = _yt_dlp()
     try:
-        with library.YoutubeDL(options(media, settings)) as downloader:
+        # It starts an ffmpeg of its own.
+        with null_input(), library.YoutubeDL(options(media, settings)) as downloader:
             facts = downloader.extract_info(address, download=True)
             file = Path(facts["requested_downloads"][0]["filepath"]) if facts.get("requested_downloads") else None
     except library.utils.YoutubeDLError as error:

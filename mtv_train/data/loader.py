@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from demix.processes import leave_terminal, starting_workers
 from mtv_train.data.batch import BadSample, Batch, join
 from mtv_train.data.cached import Caches
 from mtv_train.data.errors import DataError, TooManyBadSamples, WorkerDied
@@ -103,16 +104,17 @@ class Loader:
         # Torch lets a worker begin with a group when the one `workers * ahead` before it is asked for; by then all
         # batches are copied but the one that is being put together.
         self._slots = Slots(workers * ahead * group + group - 1 + share, self._samples.decoded_sizes())
-        self._workers = iter(
-            DataLoader(
-                Handing(self._samples, self._slots, group),
-                batch_size=None,
-                sampler=_Groups(position, group),
-                num_workers=workers,
-                prefetch_factor=ahead,
-                multiprocessing_context=self._settings.start_method,
-            )
+        loader = DataLoader(
+            Handing(self._samples, self._slots, group),
+            batch_size=None,
+            sampler=_Groups(position, group),
+            num_workers=workers,
+            prefetch_factor=ahead,
+            multiprocessing_context=self._settings.start_method,
+            worker_init_fn=_begin,
         )
+        with starting_workers():
+            self._workers = iter(loader)
         return chain.from_iterable(self._workers)
 
     def _next(self) -> Batch:
@@ -152,6 +154,11 @@ class Loader:
                 f"data.loader.max_bad_share={self._settings.max_bad_share} allows (of {_COUNTED} at least)"
                 + (f"; the last: {last.key}: {last.kind}: {last.message}" if last else "")
             )
+
+
+def _begin(worker: int) -> None:
+    """The first thing that a worker does; torch ends it with its trainer."""
+    leave_terminal()
 
 
 class _Groups(Sampler[range]):

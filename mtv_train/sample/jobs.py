@@ -17,6 +17,7 @@ import torch
 
 from demix.config import ConfigError, merge, validate
 from demix.engine.progress import meter
+from demix.processes import end_with_parent, leave_terminal, starting_workers
 from demix.store import atomic, sweep
 from mtv_train.sample.device import Place
 from mtv_train.sample.make import Maker
@@ -123,7 +124,8 @@ def _outcomes(jobs: Sequence[Job], model: Path, out: Path, place: Place, workers
     for number in range(workers):
         places.put(replace(place, device=f"cuda:{number % gpus}") if gpus else place)
     with ProcessPoolExecutor(min(workers, len(jobs)), context, _begin, (places, model)) as pool:
-        waiting: dict[Future[str], str] = {pool.submit(_make_here, job, out): job.name for job in jobs}
+        with starting_workers():
+            waiting: dict[Future[str], str] = {pool.submit(_make_here, job, out): job.name for job in jobs}
         for future in as_completed(waiting):
             try:
                 yield waiting[future], future.result()
@@ -137,6 +139,8 @@ _maker: Maker | None = None
 
 def _begin(places: Queue[Place], model: Path) -> None:
     global _maker
+    leave_terminal()
+    end_with_parent()
     _maker = places.get().load(model)
 
 

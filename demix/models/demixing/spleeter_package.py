@@ -19,7 +19,7 @@ from typing import IO, ClassVar
 
 import numpy as np
 
-from demix import weights
+from demix import processes, weights
 from demix.config import ConfigError
 from demix.models.demixing import TwoStems
 from demix.models.demixing.rates import restored, stereo
@@ -84,7 +84,7 @@ class Service:
     def __init__(self, settings: SpleeterPackageSettings, models: Path):
         self.settings = settings
         environment = {**os.environ, "MODEL_PATH": str(models), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        self.process = subprocess.Popen(
+        self.process = processes.popen(
             # Isolated: the folder of the script, which holds a `spleeter.py` of ours, is not searched.
             [settings.python, "-I", str(SERVICE)],
             stdin=subprocess.PIPE,

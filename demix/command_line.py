@@ -1,0 +1,54 @@
+"""How a command of `demix` and `mtv_train` is run: its errors and interruptions end it with a sentence and a status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from demix import processes
+from demix.exit_status import ExitStatus
+from demix.signals import stoppable
+
+_WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal was closed"}
+
+
+def run(who: str, command: Callable[[], int], go_on: str) -> int:
+    """Runs `command` without the terminal as standard input; returns its exit status (`demix.exit_status`).
+
+    `who` begins the sentence of an error; `go_on` says how to continue after an interruption.
+    """
+
+    def say(number: signal.Signals) -> None:
+        print(f"\n{_WORDS[number]}; {go_on}", file=sys.stderr, flush=True)
+
+    with processes.null_input(), stoppable(say) as stop:
+        try:
+            return _guarded(who, command)
+        except KeyboardInterrupt:
+            say(stop.signal or signal.SIGINT)
+            return 128 + (stop.signal or signal.SIGINT)
+
+
+def _guarded(who: str, command: Callable[[], int]) -> int:
+    from demix.config import ConfigError
+    from demix.errors import BrokenInstallation, MachineTrouble
+
+    try:
+        return int(command())
+    except (ConfigError, MachineTrouble, BrokenInstallation) as error:
+        print(f"{who}: {error}", file=sys.stderr)
+        return _status_of(error)
+    except BrokenPipeError:  # the reader (head, less) went away: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitStatus.DONE
+
+
+def _status_of(error: Exception) -> ExitStatus:
+    """The exit status of an error that ends a command with a sentence."""
+    from demix.errors import BrokenInstallation, MachineTrouble
+
+    if isinstance(error, MachineTrouble):
+        return ExitStatus.MACHINE_TROUBLE
+    return ExitStatus.BROKEN_INSTALLATION if isinstance(error, BrokenInstallation) else ExitStatus.UNUSABLE
