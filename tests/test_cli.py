@@ -152,7 +152,7 @@ def test_failed_items_are_tried_again_when_asked(film: Path, tmp_path: Path, mon
         def fails(*_: object) -> None:
             raise RuntimeError("the disk is away")
 
-        broken.setattr("demix.stages.probe.probe", fails)
+        broken.setattr("demix.media.probe.probe", fails)
         first = demix(*command)
         assert first.status == 1
         assert "no source could be used (1 failed)" in first.err

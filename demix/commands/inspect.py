@@ -75,10 +75,10 @@ def show(args: argparse.Namespace) -> int:
 
 def report(args: argparse.Namespace) -> int:
     """The statistics page, from the manifests."""
-    from demix.finish import write_page
-
     if not (args.dataset / "build.json").exists():
         raise ConfigError(f"{args.dataset}: no build.json here; this is not a dataset, or its build did not finish")
+    from demix.finish import write_page
+
     print(f"report: {write_page(args.dataset.absolute(), args.work)}")
     return 0
 

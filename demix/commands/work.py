@@ -10,9 +10,6 @@ from rich.console import Console
 from demix.build import Build
 from demix.commands.common import open_build, print_funnels, save_settings
 from demix.config import ConfigError
-from demix.dataset.shard import ShardError
-from demix.finish import finish
-from demix.packing import pack as pack_shards
 from demix.summary import summarise, verdict
 
 
@@ -74,6 +71,10 @@ def _index(made: Build, args: argparse.Namespace) -> None:
 
 
 def _pack(made: Build, keep_work: bool) -> int:
+    from demix.dataset.shard import ShardError
+    from demix.finish import finish
+    from demix.packing import pack as pack_shards
+
     try:
         shards = pack_shards(made)
     except ShardError as error:

@@ -1,10 +1,9 @@
-"""The three ffmpeg command lines that cut one clip out of a source, built with ffmpeg-python, which escapes filters.
+"""The two ffmpeg command lines that cut one clip out of a source, built with ffmpeg-python, which escapes filters.
 
-The first decodes the sound, the second writes it as FLAC and AAC, the third decodes the pictures and writes the mp4.
-Sound is apart because float arithmetic depends on the processor unless its newer instructions are left unused, and
-integer arithmetic of pictures does not and is half as fast without them. It is decoded apart from encoding because a
-filter graph begins anew where a film's layout or sample rate changes, and an encoder must not. Thread counts are fixed,
-and everything that could carry the time, the machine or the source's metadata into the bytes is off.
+The first decodes the sound and writes it as FLAC and AAC, the second decodes the pictures and writes the mp4. They are
+apart because float arithmetic of sound depends on the processor unless its newer instructions are left unused, and
+integer arithmetic of pictures does not and is half as fast without them. Thread counts are fixed, and everything that
+could carry the time, the machine or the source's metadata into the bytes is off.
 """
 
 from __future__ import annotations
@@ -34,9 +33,10 @@ _BITEXACT: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "fflags": "
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a clip's pictures."""
+    """Everything that decides a clip's bytes."""
 
     video_index: int
+    audio_index: int
     start_pts: int
     end_pts: int
     stamp_slack: int
@@ -45,38 +45,18 @@ class Recipe:
     frames: int
     width: int
     height: int
-    rotation: int
-    mirrored: bool
     keyframe_interval: int
     crf: int
     preset: str
-
-
-@dataclass(frozen=True)
-class SoundRecipe:
-    """Everything that decides a clip's sound."""
-
-    tracks: tuple[tuple[int, str], ...]
-    """Index of each stream that is heard, and the argument of `pan` that makes left, right and centre of it."""
-    layout: str
-    channels: int
     sample_rate: int
+    channels: int
     origin: int
-    """Whole seconds on the source's time line, 1 to 2 s before the clip's first sample."""
+    """Whole seconds on the source's time line, just before the clip's first sample."""
     first_sample: int
     """Index of the clip's first sample counted from `origin`, at `sample_rate`."""
     samples: int
     audio_bitrate: int
     flac_bits: int
-
-    @property
-    def raw_format(self) -> str:
-        """FFmpeg's name of the samples that are encoded."""
-        return "s16le" if self.flac_bits == 16 else "s32le"
-
-
-FLAC_BLOCK = 4608
-"""Samples of a FLAC block: what the encoder itself chooses at 44.1 and 48 kHz."""
 
 
 @cache
@@ -91,29 +71,17 @@ def ffmpeg_binary(setting: str = "") -> str:
     return os.path.abspath(found)
 
 
-def decode_command(
-    binary: str, recipe: SoundRecipe, limits: MediaLimits, source: int, seek: Fraction | None, decoded: Path
+def sound_command(
+    binary: str, recipe: Recipe, limits: MediaLimits, source: int, seek: Fraction | None, mix: Path, track: Path
 ) -> list[str]:
-    """Arguments that write the sound from `origin` to the clip's end to `decoded`: NUT with a stream of float PCM
-    (left, right, centre) at the clip's rate for every track, its stamps counted from `origin`.
+    """Arguments that write the clip's samples to `mix` (FLAC) and `track` (AAC in m4a).
 
     `source` is an open descriptor; `seek` is in seconds on its time line, None for its beginning.
     """
-    opened = _input(source, seek, limits, vn=None)
-    tracks = [_slots(opened[str(index)], pan, recipe) for index, pan in recipe.tracks]
-    output = ffmpeg.output(*tracks, _file(decoded), format="nut", acodec="pcm_f32le")
-    return [binary, *_GLOBAL, *_SAME_FLOATS, *ffmpeg.get_args(output)]
-
-
-def encode_command(binary: str, recipe: SoundRecipe, raw: Path, mix: Path, track: Path) -> list[str]:
-    """Arguments that write the samples of `raw` to `mix` (FLAC) and `track` (AAC in m4a)."""
-    samples = ffmpeg.input(_file(raw), format=recipe.raw_format, ac=recipe.channels, ar=recipe.sample_rate)
-    # The encoder takes its block size from the first frame that it is given; fewer than 16 samples it refuses.
-    split = samples.filter_multi_output("asplit")
-    blocks = split.stream(0).filter("asetnsamples", FLAC_BLOCK, pad=0)
-    flac = ffmpeg.output(blocks, _file(mix), **_BITEXACT, **{"flags:a": "+bitexact"}, format="flac",
+    samples = _samples(_input(source, seek, limits, vn=None), recipe).filter_multi_output("asplit")
+    flac = ffmpeg.output(samples.stream(0), _file(mix), **_BITEXACT, **{"flags:a": "+bitexact"}, format="flac",
                          acodec="flac", bits_per_raw_sample=recipe.flac_bits)  # fmt: skip
-    aac = ffmpeg.output(split.stream(1), _file(track), **_BITEXACT, **{"flags:a": "+bitexact"}, format="mp4",
+    aac = ffmpeg.output(samples.stream(1), _file(track), **_BITEXACT, **{"flags:a": "+bitexact"}, format="mp4",
                         acodec="aac", audio_bitrate=f"{recipe.audio_bitrate}k")  # fmt: skip
     return [binary, *_GLOBAL, *_SAME_FLOATS, *ffmpeg.get_args(ffmpeg.merge_outputs(flac, aac))]
 
@@ -126,7 +94,7 @@ def film_command(
     stdout gets one line `frame:<n> pts:<pts> ...` for each source frame decoded, before the clip and in it.
     """
     film = ffmpeg.output(
-        _pictures(_input(source, seek, limits, an=None, **_as_probed(recipe)), recipe),
+        _pictures(_input(source, seek, limits, an=None), recipe),
         ffmpeg.input(_file(track))["a:0"],
         _file(video),
         **_BITEXACT,
@@ -143,17 +111,7 @@ def film_command(
     return [binary, *_GLOBAL, *ffmpeg.get_args(film)]
 
 
-def _as_probed(recipe: Recipe) -> dict[str, Any]:
-    """ffmpeg turns pictures before the first filter; it is told how, since by itself it turns them askew as well."""
-    options: dict[str, Any] = {
-        "reinit_filter:v": 0,  # a change of size within the stream must not begin the clip anew
-        # Anticlockwise, and mirrored afterwards; ours is clockwise and mirrored before.
-        "display_rotation:v": recipe.rotation if recipe.mirrored else -recipe.rotation,
-    }
-    return options | ({"display_hflip:v": None} if recipe.mirrored else {})
-
-
-def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **more: Any) -> Any:
+def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **without: None) -> Any:
     options: dict[str, Any] = {
         "protocol_whitelist": "fd",
         "fd": descriptor,
@@ -163,10 +121,12 @@ def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **more: 
         "threads": 1,
         "sn": None,
         "dn": None,
-        **more,
+        **without,
     }
     if seek is not None:
         options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(seek):.6f}"}
+    if "an" in without:
+        options["reinit_filter:v"] = 0  # a change of size within the stream must not begin the clip anew
     return ffmpeg.input("fd:", **options)
 
 
@@ -187,17 +147,24 @@ def _pictures(source: Any, recipe: Recipe) -> Any:
     )
 
 
-def _slots(stream: Any, pan: str, recipe: SoundRecipe) -> Any:
-    """Left, right and centre of a stream, float at the clip's rate. Without state, so that it may begin anew where the
-    stream's layout or rate changes: every frame keeps its own time."""
-    end = Fraction(recipe.first_sample + recipe.samples, recipe.sample_rate) + 1
+def _samples(source: Any, recipe: Recipe) -> Any:
+    """Samples [first_sample, first_sample + samples) of the source's time line; silence where it has none."""
     return (
-        # Clocks of broadcasts begin anywhere within a day; in samples that is more than a resampler can count.
-        stream.filter("asetpts", f"PTS-({recipe.origin})/TB")
-        .filter("atrim", start=0, end=f"{float(end):.6f}")
-        .filter("aformat", sample_fmts="fltp")
-        .filter("pan", args=pan)
-        .filter("aresample", recipe.sample_rate, osf="flt")
+        source[str(recipe.audio_index)]
+        # Clocks of broadcasts begin anywhere within a day; in samples that is more than the resampler can count.
+        .filter("asetpts", f"PTS-{recipe.origin}/TB")
+        .filter(
+            "aresample",
+            recipe.sample_rate,
+            first_pts=recipe.first_sample,
+            # Gaps and overlaps of more than 10 ms are filled and dropped; nothing is ever stretched.
+            **{"async": 1, "min_comp": 0, "min_hard_comp": 0.01},
+            ochl="mono" if recipe.channels == 1 else "stereo",
+            osf="s16" if recipe.flac_bits == 16 else "s32",
+        )
+        .filter("apad")
+        .filter("atrim", end_sample=recipe.samples)
+        .filter("asetpts", "N")
     )
 
 

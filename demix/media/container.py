@@ -11,14 +11,15 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import av
-import av.logging
-from av.container import InputContainer
-from av.video.frame import VideoFrame
+from typing import TYPE_CHECKING
 
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
 
 FILM_FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,live_flv,kux,mpeg,mpegts,asf,asf_o,ogg,mxf,nut,wtv,rm,dv,gxf,ivf,"
@@ -45,6 +46,8 @@ def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
 
     Raises `MediaError`: `not_media`, `no_video`, `truncated` (recognised, but its header or index cannot be read).
     """
+    import av.logging
+
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     options = {
         "fd": str(descriptor),

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-import av
 import numpy as np
 
+from demix.lazy_module import lazy_module
 from demix.media.errors import MediaError
 from demix.media.kept_frames import KeptFrames
+
+av: Any = lazy_module("av")
 
 KEPT = KeptFrames()
 """Those of this process."""

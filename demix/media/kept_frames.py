@@ -6,8 +6,12 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
-import av
+from demix.lazy_module import lazy_module
+
+av: Any = lazy_module("av")
+
 
 BUDGET = 512 << 20
 """Bytes of decoded pictures held: seven clips of 5 s, or two of 20 s, at 480p."""

@@ -1,13 +1,15 @@
 """Third-party judges, one folder a role, one file a model, each behind its role's protocol.
 
 A role's package (`demix.models.persons`, ...) declares the protocol that its models meet. The table below names every
-model; nothing is imported before `model_class` asks for it. A model knows no stage; it is built once per worker.
+model; nothing is imported before `model_class` asks for it, and even then not the libraries of its network, which are
+imported when it is made. A model knows no stage; it is built once per worker.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
+import importlib.util
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,19 +70,19 @@ MODELS: dict[str, dict[str, str]] = {
 
 
 def model_class(role: str, name: str) -> Any:
-    """The class of a registered model. Raises `ConfigError` naming the nearest known model."""
+    """The class of a registered model. Raises `ConfigError` naming the nearest known model, `MissingPackage` where the
+    package is not installed that it needs."""
     known = MODELS[role]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
         raise ConfigError(f"{role}: there is no model {name!r}; {hint}")
     module, _, attribute = known[name].partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "demix":
-            raise
-        raise MissingPackage(name, error.name, "models") from error
+    kind = getattr(importlib.import_module(module), attribute)
+    package, extra = getattr(kind, "requires", ("", ""))
+    if package and package not in sys.modules and importlib.util.find_spec(package) is None:
+        raise MissingPackage(name, package, extra)
+    return kind
 
 
 @dataclass(frozen=True)

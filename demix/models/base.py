@@ -27,6 +27,8 @@ class Learned(Judge, Protocol):
 
     resources: ClassVar[Resources]
     """What a worker that holds the model occupies."""
+    requires: ClassVar[tuple[str, str]]
+    """A package that a plain installation lacks, and the extra that brings it, for a model that has one."""
 
     @classmethod
     def weights(cls, settings: Any) -> tuple[str, ...]:

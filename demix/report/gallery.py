@@ -10,16 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import av
-
 from demix import records
 from demix.dataset.sample import file_name
+from demix.lazy_module import lazy_module
 from demix.records import SUBSETS
 from demix.report import preview
 from demix.report.clip_files import ClipFiles
 from demix.report.funnel import clip_stages
 from demix.report.manifests import Judged, Manifests
 from demix.report.scores import STEMS, rules_of, scores_of, title
+
+av: Any = lazy_module("av")
 
 CANDIDATES = 8
 """Per wanted sample, so that a group's samples can come from different sources."""

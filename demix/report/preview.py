@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
+
+from demix.lazy_module import lazy_module
+
+av: Any = lazy_module("av")
 
 SHORT_SIDE = 320
 """Pixels."""

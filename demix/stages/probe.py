@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from demix.config import Settings
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
-from demix.media.probe import probe
 from demix.records import Candidate, Probe
 from demix.sources.fetch import local_copy
 from demix.stage import Dropped, Item, Kept, Outcome, Stage
@@ -43,6 +42,8 @@ class ProbeStage(Stage):
     def _probe(self, item: Item) -> Outcome:
         if not isinstance(item.subject, Candidate):
             raise TypeError(f"{item.id}: probing needs a candidate, not a {item.subject.name}")
+        from demix.media.probe import probe
+
         try:
             with local_copy(item.subject.uri) as path:
                 return Kept(probe(path, self.settings.limits))

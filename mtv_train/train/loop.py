@@ -18,10 +18,9 @@ from mtv_train.data.batch import BadSample, Batch
 from mtv_train.data.order import StageMix
 from mtv_train.distributed.ema import Ema
 from mtv_train.distributed.fsdp import sync_gradients
-from mtv_train.distributed.ranks import check_ranks
 from mtv_train.distributed.world import World
 from mtv_train.train import identity, optim
-from mtv_train.train.checkpoint import Checkpoints, DamagedSave, check_whole, committed, read_state, set_aside
+from mtv_train.train.checkpoint import Checkpoints, committed, read_state
 from mtv_train.train.journal import Journal
 from mtv_train.train.state import Position, remaining
 from mtv_train.train.step import LossStep
@@ -68,7 +67,7 @@ class Trainer:
     position: Position = field(default_factory=Position)
 
     def __post_init__(self) -> None:
-        check_ranks(self.settings, self.world.size)
+        _check_batch(self.settings, self.world)
         settings = self.settings
         self.stages: dict[str, StageSettings] = {name: settings.stages[name] for name in self.inputs.mixes}
         self.total_steps = sum(stage.steps for stage in self.stages.values())
@@ -80,16 +79,14 @@ class Trainer:
         self._saved = -1
 
     def resume(self) -> None:
-        """Go on from the newest committed checkpoint, if there is one. All settings of this call are in force then;
-        what the checkpoint does not hold begins afresh, and the log names it.
+        """Go on from the newest committed checkpoint, if there is one.
 
-        Raises `ConfigError` if it was written under other settings or on other data, unless that is accepted; if it is
-        the save of another model; and if it is damaged, unless `checkpoint.on_damage` says to fall back.
+        Raises `ConfigError` if it was written under other settings or on other data, unless that is accepted.
         """
-        step = self._newest()
-        if step is None:
+        steps = self.world.share(committed(self.run))
+        if not steps:
             return
-        saved = read_state(self.run, step)
+        saved = read_state(self.run, steps[-1])
         for change in identity.check(saved, self.settings, self.inputs.fingerprint, self.accept_changes):
             log.warning("accepted: %s", change)
         self.position = Position.from_json(saved["position"])
@@ -98,41 +95,14 @@ class Trainer:
                 f"{self.run} stands in stage {self.position.stage}, which is not trained now "
                 f"(stages: {', '.join(self.stages)}); put it back or give another --run"
             )
-        if self.ema is not None:
-            self.ema.updates, self.ema.start_share = identity.average(saved)
-        for afresh in self.checkpoints.load(step, self.model, self.optimizer, self.ema):
-            log.warning("%s", afresh)
-        self._saved = step
+        self.checkpoints.load(steps[-1], self.model, self.optimizer, self.ema)
+        self._saved = steps[-1]
         log.info(
             "resumed at step %d, stage %s, sample %d",
             self.position.step,
             self.position.stage,
             self.position.samples_seen,
         )
-
-    def _newest(self) -> int | None:
-        """The step of the save to go on from, which is whole; None where the run has none."""
-        steps = self.world.share(committed(self.run))
-        if not steps:
-            return None
-        try:
-            check_whole(self.run, steps[-1], self.world)
-        except DamagedSave as damaged:
-            if damaged.good is None:
-                raise ConfigError(f"{damaged}: restore it from a copy, or begin anew with another --run") from damaged
-            if self.settings.checkpoint.on_damage == "stop":
-                raise ConfigError(
-                    f"{damaged}; restore the damaged one from a copy, or go on from step {damaged.good} with "
-                    "--set checkpoint.on_damage=fall_back"
-                ) from damaged
-            log.warning("%s; going on from there", damaged)
-            if self.world.first:
-                for step in steps:
-                    if step > damaged.good:
-                        log.warning("put aside: %s", set_aside(self.run, step))
-            self.world.barrier()
-            return damaged.good
-        return int(steps[-1])
 
     def fit(self) -> Position:
         """Train what is left of all stages; where the run stands afterwards."""
@@ -214,7 +184,17 @@ class Trainer:
         state: dict[str, Any] = {
             **identity.describe(self.settings, self.inputs.fingerprint, self.world.size),
             "position": self.position.to_json(),
-            **({"ema": self.ema.to_json()} if self.ema is not None else {}),
         }
         self.checkpoints.save(self.position.step, self.model, self.optimizer, self.ema, state)
         self._saved = self.position.step
+
+
+def _check_batch(settings: TrainSettings, world: World) -> None:
+    batch, micro = settings.optim.batch, settings.parallel.micro_batch
+    if batch % world.size:
+        raise ConfigError(f"optim.batch={batch} cannot be dealt evenly to {world.size} ranks")
+    if (batch // world.size) % micro:
+        raise ConfigError(
+            f"parallel.micro_batch={micro} does not divide a rank's {batch // world.size} samples a step "
+            f"(optim.batch={batch}, {world.size} ranks)"
+        )

@@ -61,7 +61,7 @@ def free(folder: Path, patch: pytest.MonkeyPatch) -> list[str]:
     torch.manual_seed(0)
     # Its released size, which tests of the model load, would take minutes here.
     small = BanditPlus(layers=2, embedding=16, recurrent=24, hidden=32)
-    patch.setattr("demix.models.demixing.bandit_plus.BanditPlus", lambda stems: small)
+    patch.setattr("demix.models.demixing.bandit_network.BanditPlus", lambda stems: small)
     put_bandit_plus(fresh(folder / "bandit"), small)
     rtdetr_folder(Cache().root / "rtdetr_v2_r18")
     yunet_file(Cache().root / "yunet", patch)
@@ -82,7 +82,8 @@ def put_pyannote(patch: pytest.MonkeyPatch) -> None:
     for file in weights.find("pyannote_community_1").files:
         (folder / file.path).parent.mkdir(exist_ok=True)
         (folder / file.path).write_text("pipeline: {}\n")
-    patch.setattr("demix.models.diarization.pyannote.make_pipeline", lambda folder: FakePipeline([(0.5, 1.5, "S0")]))
+    made = FakePipeline([(0.5, 1.5, "S0")])
+    patch.setattr("demix.models.diarization.pyannote_pipeline.make_pipeline", lambda folder: made)
 
 
 def put_state(name: str, file: str, network: torch.nn.Module) -> None:

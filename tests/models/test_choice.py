@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from demix.fingerprint import fingerprint
@@ -29,10 +31,10 @@ def test_resources_come_from_the_models() -> None:
     assert both.weights() == ("cdx23", "cdx23_ensemble", "spleeter_2stems")
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "demix.models.demixing.cdx23", None)
-    monkeypatch.setattr(
-        "importlib.import_module", lambda name: (_ for _ in ()).throw(ModuleNotFoundError("no", name="demucs"))
-    )
-    with pytest.raises(MissingPackage, match="demucs"):
-        model_class("demix_three", "cdx23")
+@pytest.mark.parametrize(("role", "name"), [("demix_three", "cdx23"), ("shots", "transnetv2")])
+def test_a_package_that_is_not_installed_is_named(role: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package, extra = model_class(role, name).requires
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingPackage, match=f"{package}.*{extra}"):
+        model_class(role, name)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-import cv2
 import numpy as np
 from scipy.ndimage import median_filter
 
+from demix.lazy_module import lazy_module
 from demix.records import FaceTrack
+
+cv2: Any = lazy_module("cv2")
 
 SIDE = 224
 """Pixels. The nets look at the central 112 x 112 of it."""

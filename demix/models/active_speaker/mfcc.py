@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from scipy.fft import dct
+
+from demix.lazy_module import lazy_module
+
+fft: Any = lazy_module("scipy.fft")
 
 RATE = 16_000
 FULL_SCALE = 32_768.0
@@ -26,7 +31,7 @@ def mfcc(samples: np.ndarray) -> np.ndarray:
     padded[: len(emphasised)] = emphasised[: len(padded)]
     frames = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::STEP]
     power = np.square(np.abs(np.fft.rfft(frames, FFT))) / FFT
-    cepstra = dct(_log(power @ _filters().T), type=2, axis=1, norm="ortho")[:, :CEPSTRA]
+    cepstra = fft.dct(_log(power @ _filters().T), type=2, axis=1, norm="ortho")[:, :CEPSTRA]
     cepstra *= 1 + LIFTER / 2 * np.sin(np.pi * np.arange(CEPSTRA) / LIFTER)
     cepstra[:, 0] = _log(power.sum(1))
     return cepstra

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 
+from demix.lazy_module import lazy_module
 from demix.models.active_speaker.timing import sounding
+
+cv2: Any = lazy_module("cv2")
 
 SCALE = 0.5
 """Crops are halved before the flow: pixels of compressed film carry no more."""

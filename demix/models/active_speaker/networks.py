@@ -7,23 +7,28 @@ stage joins them with voice activity, and nothing here claims to find dubbing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import nn
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.media.audio import resample
-from demix.models.active_speaker import light_asd, lr_asd, talknet
 from demix.models.active_speaker.mfcc import RATE, rows_for
 from demix.models.active_speaker.settings import NetworkSettings
 from demix.models.active_speaker.timing import NET_FPS, at_net_rate, from_net_rate, sounding, spans
 from demix.models.batches import in_batches, torch_device
 from demix.stage import Resources
 from demix.weights import WeightsBroken
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+else:
+    torch = lazy_module("torch")
+    nn = lazy_module("torch.nn")
 
 CENTRE = slice(56, 168)
 """Rows and columns of the 224 crop that the nets see. Without this cut the scores fall by 1 to 2."""
@@ -37,13 +42,17 @@ class NetworkJudge:
     revision: ClassVar[str] = "1"
     weight_set: ClassVar[str]
     """Name in `demix.weights`."""
-    network: ClassVar[Callable[[], nn.Module]]
     resources: ClassVar[Resources] = Resources(gpus=0.25, pool="active_speaker")
 
     least_seconds: ClassVar[float] = 0.4
     """Sound that must fall on the track for a decision."""
     silence_db: ClassVar[float] = -60.0
     """dBFS: frames with less sound say nothing of who speaks."""
+
+    @staticmethod
+    def network() -> nn.Module:
+        """The net, without weights."""
+        raise NotImplementedError
 
     @classmethod
     def weights(cls, settings: NetworkSettings) -> tuple[str, ...]:
@@ -53,7 +62,7 @@ class NetworkJudge:
         torch.set_num_threads(threads)
         self.settings = settings
         self.device = torch_device(device)
-        self.net = load(type(self).network(), weights.locate(self.weight_set)["model"]).to(self.device)
+        self.net = load(self.network(), weights.locate(self.weight_set)["model"]).to(self.device)
 
     def score(self, faces: np.ndarray, fps: float, wave: np.ndarray, sample_rate: int) -> np.ndarray | None:
         """The net's score of "speaking" less the threshold, float32 (frames,).
@@ -108,7 +117,12 @@ class LrAsd(NetworkJudge):
     name: ClassVar[str] = "lr_asd"
     licence: ClassVar[str] = "MIT (weights: Junhua-Liao/LR-ASD)"
     weight_set = "lr_asd"
-    network = lr_asd.network
+
+    @staticmethod
+    def network() -> nn.Module:
+        from demix.models.active_speaker import lr_asd
+
+        return lr_asd.network()
 
 
 class LightAsd(NetworkJudge):
@@ -117,7 +131,12 @@ class LightAsd(NetworkJudge):
     name: ClassVar[str] = "light_asd"
     licence: ClassVar[str] = "MIT (weights: Junhua-Liao/Light-ASD)"
     weight_set = "light_asd"
-    network = light_asd.network
+
+    @staticmethod
+    def network() -> nn.Module:
+        from demix.models.active_speaker import light_asd
+
+        return light_asd.network()
 
 
 class TalkNetAsd(NetworkJudge):
@@ -126,5 +145,10 @@ class TalkNetAsd(NetworkJudge):
     name: ClassVar[str] = "talknet"
     licence: ClassVar[str] = "MIT (weights: TaoRuijie/TalkNet-ASD)"
     weight_set = "talknet"
-    network = talknet.network
     resources: ClassVar[Resources] = Resources(gpus=0.5, pool="active_speaker")
+
+    @staticmethod
+    def network() -> nn.Module:
+        from demix.models.active_speaker import talknet
+
+        return talknet.network()

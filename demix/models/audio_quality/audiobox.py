@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import nn
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.media.audio import mono
 from demix.models.audio_quality.settings import AudioboxSettings
 from demix.models.batches import in_batches, torch_device
@@ -18,6 +17,13 @@ from demix.models.missing import MissingPackage
 from demix.stage import Resources
 from demix.weights import WeightsBroken
 from demix.weights.files import load_pickle
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+else:
+    torch = lazy_module("torch")
+    nn = lazy_module("torch.nn")
 
 RATE = 16_000
 WINDOW = 10 * RATE

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-import pyloudnorm
-from scipy import signal
 
+from demix.lazy_module import lazy_module
 from demix.media.audio import SILENCE_DB, rms_db
+
+pyloudnorm: Any = lazy_module("pyloudnorm")
+signal: Any = lazy_module("scipy.signal")
 
 FRAME_SECONDS = 0.05
 SILENT_FRAME_DB = -60.0

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import cv2
 import numpy as np
 
+from demix.lazy_module import lazy_module
 from demix.records import Box
+
+cv2: Any = lazy_module("cv2")
 
 LEAST_POINTS = 12
 """Fewer tracked points say nothing about the camera."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import cv2
+from typing import Any
+
 import numpy as np
+
+from demix.lazy_module import lazy_module
+
+cv2: Any = lazy_module("cv2")
 
 HUES = ((10, "red"), (45, "orange"), (70, "yellow"), (165, "green"), (195, "turquoise"), (255, "blue"), (290, "purple"))
 """Upper bound in degrees and name; pink up to 340, then red again."""

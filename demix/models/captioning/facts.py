@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 
+from demix.lazy_module import lazy_module
 from demix.models.captioning import Description, Scene
 from demix.models.captioning.camera import CameraMotion, between_frames, camera_motion
 from demix.models.captioning.colours import dominant_colours
 from demix.records import Box
+
+cv2: Any = lazy_module("cv2")
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 FRAMINGS = (

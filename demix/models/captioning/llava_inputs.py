@@ -7,14 +7,19 @@ Source: LLaVA-VL/LLaVA-NeXT, `playground/demo/video_demo.py`, `llava/utils.py`, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
-from PIL import Image
-from torch.nn import functional
 
+from demix.lazy_module import lazy_module
 from demix.models.captioning.conversation import Said
+
+if TYPE_CHECKING:
+    import torch
+    from torch.nn import functional
+else:
+    torch = lazy_module("torch")
+    functional = lazy_module("torch.nn.functional")
 
 VIDEO = "<image>"
 """Stands in the text of the first turn where the video's tokens go."""
@@ -39,6 +44,8 @@ def frame_indices(frames: int, fps: float, most: int = 64, per_second: float = 1
 def pixels(frames: np.ndarray, side: int = 384) -> torch.Tensor:
     """uint8 RGB (frames, height, width, 3) as SigLIP wants it: float32 (frames, 3, side, side) in -1..1, squeezed to a
     square (bicubic, PIL)."""
+    from PIL import Image
+
     squares = [np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)) for frame in frames]
     return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 127.5 - 1
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from transformers import AutoTokenizer
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.batches import in_batches, torch_device
 from demix.models.captioning import Description, Scene
 from demix.models.captioning import llava_inputs as inputs
 from demix.models.captioning.conversation import Said, answered
-from demix.models.captioning.generation import Writer
-from demix.models.captioning.llava_network import LlavaVideoConfig, LlavaVideoNetwork
 from demix.models.captioning.settings import LlavaVideoSettings
 from demix.models.transformers_folder import load_strictly
 from demix.stage import Resources
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
 
 WEIGHTS = "llava_video_7b"
 
@@ -37,6 +39,11 @@ class LlavaVideo:
         return (WEIGHTS,)
 
     def __init__(self, settings: LlavaVideoSettings, device: str = "auto", threads: int = 1):
+        from transformers import AutoTokenizer
+
+        from demix.models.captioning.generation import Writer
+        from demix.models.captioning.llava_network import LlavaVideoConfig, LlavaVideoNetwork
+
         torch.set_num_threads(threads)
         self.settings = settings
         self.device = torch_device(device)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
-from transformers.video_utils import VideoMetadata
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.batches import torch_device
 from demix.models.captioning import Description, Scene
 from demix.models.captioning.conversation import Said, answered
-from demix.models.captioning.generation import Writer
 from demix.models.captioning.settings import Qwen3VlSettings
 from demix.models.transformers_folder import load_strictly
 from demix.stage import Resources
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
 
 TICKS = 1000
 """Frames are dated in milliseconds: the library wants whole numbers at a rate."""
@@ -39,6 +41,10 @@ class Qwen3Vl:
         return (settings.weights,)
 
     def __init__(self, settings: Qwen3VlSettings, device: str = "auto", threads: int = 1):
+        from transformers import AutoProcessor, Qwen3VLForConditionalGeneration
+
+        from demix.models.captioning.generation import Writer
+
         torch.set_num_threads(threads)
         self.settings = settings
         self.device = torch_device(device)
@@ -60,6 +66,8 @@ class Qwen3Vl:
 
     def prompt(self, scene: Scene, turns: Sequence[Said]) -> dict[str, torch.Tensor]:
         """What the network is given: token ids, patches of the frames, and where which go."""
+        from transformers.video_utils import VideoMetadata
+
         first, *others = turns
         content: list[dict[str, Any]] = [{"type": "video"}, {"type": "text", "text": first.text}]
         messages = [{"role": first.role, "content": content}]

@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import requests
 
+from demix.lazy_module import lazy_module
 from demix.models.captioning import Description, Scene
 from demix.models.captioning.conversation import Said, answered
 from demix.models.captioning.question import WrongForm, question
 from demix.models.captioning.settings import ServerSettings
 from demix.models.service import ServiceBusy, failure
 from demix.stage import Resources
+
+cv2: Any = lazy_module("cv2")
 
 KEY = "DEMIX_CAPTION_KEY"
 LONGEST_WAIT = 60.0

@@ -10,13 +10,16 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
+from demix.lazy_module import lazy_module
 from demix.media.audio import mono, resample, rms_db
 from demix.models.demixing import kinds
 from demix.models.demixing.spectrum import TINY, Transform
+
+ndimage: Any = lazy_module("scipy.ndimage")
 
 SILENT_DB = -60.0
 """Quieter backgrounds hold neither music nor effects worth telling apart."""

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.batches import torch_device
 from demix.models.demixing import ThreeStems
-from demix.models.demixing.bandit_network import BanditPlus
 from demix.models.demixing.rates import RATE, restored, stereo
 from demix.models.demixing.settings import BanditPlusSettings
 from demix.models.demixing.windows import Network, OverlapAdd, answers
 from demix.stage import Resources
 from demix.weights.registry import WeightsBroken
+
+if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F
+else:
+    torch = lazy_module("torch")
+    F = lazy_module("torch.nn.functional")
 
 STEMS = ("speech", "music", "effects")
 
@@ -31,6 +36,8 @@ class BanditPlusDemixer:
     bandwidth_hz: float = RATE / 2
 
     def __init__(self, settings: BanditPlusSettings, device: str = "auto"):
+        from demix.models.demixing.bandit_network import BanditPlus
+
         self.settings = settings
         self.device = torch_device(device)
         path = weights.locate("bandit_plus")["model"]
@@ -53,18 +60,18 @@ class BanditPlusDemixer:
         stems = {name: restored(stem, wave, sample_rate) for name, stem in zip(STEMS, estimate, strict=True)}
         return ThreeStems(**stems, confidence={})
 
-    @torch.inference_mode()
     def estimate(self, wave: torch.Tensor) -> torch.Tensor:
         """(speech, music, effects; 2, samples) of `wave` (2, samples) at 44.1 kHz."""
-        return chunked(
-            each_channel(self.network),
-            wave,
-            stems=len(STEMS),
-            chunk=self.settings.chunk_samples,
-            overlaps=self.settings.overlaps,
-            batch=self.settings.batch,
-            device=self.device,
-        )
+        with torch.inference_mode():
+            return chunked(
+                each_channel(self.network),
+                wave,
+                stems=len(STEMS),
+                chunk=self.settings.chunk_samples,
+                overlaps=self.settings.overlaps,
+                batch=self.settings.batch,
+                device=self.device,
+            )
 
 
 def each_channel(network: torch.nn.Module) -> Network:

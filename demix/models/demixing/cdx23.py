@@ -7,19 +7,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.batches import torch_device
 from demix.models.demixing import ThreeStems
-from demix.models.demixing.cdx23_checkpoint import SOURCES, load
 from demix.models.demixing.cdx23_windows import segmented, shifted_mean
 from demix.models.demixing.rates import RATE, restored, stereo
 from demix.models.demixing.settings import Cdx23Settings
 from demix.stage import Resources
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+
+SOURCES = ("music", "effects", "speech")
+"""What the release's output channels are, by index; the names in the file do not count."""
 
 
 class Cdx23:
@@ -29,9 +37,12 @@ class Cdx23:
     revision: ClassVar[str] = "1"
     licence: ClassVar[str] = "MIT (demucs); weights of MVSEP-CDX23: none stated, do not pass on"
     resources: ClassVar[Resources] = Resources(cpus=1, gpus=0.5, pool="demixing")
+    requires: ClassVar[tuple[str, str]] = ("demucs", "paper")
     bandwidth_hz: float = RATE / 2
 
     def __init__(self, settings: Cdx23Settings, device: str = "auto"):
+        from demix.models.demixing.cdx23_checkpoint import load
+
         self.settings = settings
         self.device = torch_device(device)
         self.networks = [load(path).to(self.device) for path in checkpoints(settings)]
@@ -48,12 +59,11 @@ class Cdx23:
         stems = {name: restored(stem, wave, sample_rate) for name, stem in zip(SOURCES, estimate, strict=True)}
         return ThreeStems(**stems, confidence={})
 
-    @torch.inference_mode()
     def estimate(self, wave: torch.Tensor, seed: int) -> torch.Tensor:
         """(music, effects, speech; 2, samples) of `wave` (2, samples) at 44.1 kHz: the mean over the networks."""
         draw = random.Random(seed)
-        total = torch.zeros(len(SOURCES), *wave.shape)
-        with _seeded(seed):
+        with _seeded(seed), torch.inference_mode():
+            total = torch.zeros(len(SOURCES), *wave.shape)
             for network in self.networks:
                 separate = partial(
                     segmented,
@@ -66,7 +76,7 @@ class Cdx23:
                     device=self.device,
                 )
                 total += shifted_mean(separate, wave, self.settings.shifts, int(0.5 * network.samplerate), draw)
-        return total / len(self.networks)
+            return total / len(self.networks)
 
 
 @contextmanager

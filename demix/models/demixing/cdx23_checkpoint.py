@@ -19,13 +19,11 @@ from demucs.htdemucs import HTDemucs
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from demix.models.demixing.cdx23 import SOURCES
 from demix.store import atomic
 from demix.weights.files import load_pickle
 from demix.weights.inert import read_inert
 from demix.weights.registry import WeightsBroken
-
-SOURCES = ("music", "effects", "speech")
-"""What the release's output channels are, by index; the names in the file do not count."""
 
 _SCALAR = np.float64(0).__reduce__()[0]
 ALLOWED: list[Any] = [

@@ -6,9 +6,19 @@ and again, on a beat. Everything else glides, rattles, hisses, or holds one tone
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-import torch
-from scipy import ndimage, signal
+
+from demix.lazy_module import lazy_module
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+ndimage: Any = lazy_module("scipy.ndimage")
+signal: Any = lazy_module("scipy.signal")
 
 RATE = 22050
 SIZE, HOP = 4096, 1024

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from scipy import ndimage
-from silero_vad import load_silero_vad
 
+from demix.lazy_module import lazy_module
 from demix.media.audio import mono, resample, rms_db
 from demix.models.demixing import ThreeStems
 from demix.models.demixing.background import divide
@@ -24,6 +22,13 @@ from demix.models.demixing.spectrum import (
     spread,
     wiener_mask,
 )
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+ndimage: Any = lazy_module("scipy.ndimage")
 
 VAD_RATE, VAD_CHUNK = 16000, 512
 SPEECH_SECONDS = 0.4
@@ -50,6 +55,8 @@ class LiteThree:
     """RNNoise's highest band ends here."""
 
     def __init__(self) -> None:
+        from silero_vad import load_silero_vad
+
         self.vad = load_silero_vad()
 
     def separate(self, wave: np.ndarray, sample_rate: int, seed: int) -> ThreeStems:

@@ -12,11 +12,11 @@ it cannot show that both are right, and what fools both (sung vocals) passes.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
-from scipy import ndimage
 
+from demix.lazy_module import lazy_module
 from demix.media.audio import mono, resample
 from demix.models.demixing import TwoStems, kinds
 from demix.models.demixing.rnnoise import HOP, RATE, Enhanced, enhance
@@ -30,6 +30,8 @@ from demix.models.demixing.spectrum import (
     spread,
     wiener_mask,
 )
+
+ndimage: Any = lazy_module("scipy.ndimage")
 
 NMF_HZ = 8000
 BACKGROUND_PARTS, SPEECH_PARTS, STEPS = 8, 60, 30

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from pyrnnoise import rnnoise
 
+from demix.lazy_module import lazy_module
 from demix.media.audio import resample
+
+rnnoise: Any = lazy_module("pyrnnoise.rnnoise")
 
 RATE = 48000
 HOP = 480

@@ -6,10 +6,18 @@ Spectra are complex64 (channels, bins, frames), masks and powers float32 (bins, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from scipy import ndimage
+
+from demix.lazy_module import lazy_module
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+ndimage: Any = lazy_module("scipy.ndimage")
 
 TINY = 1e-12
 

@@ -6,21 +6,27 @@ centring, and zeros for what the last frame lacks. Above 11025 Hz (bin 1024) bot
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import nn
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.batches import in_batches, torch_device
 from demix.models.demixing import TwoStems
 from demix.models.demixing.rates import restored, stereo
 from demix.models.demixing.settings import SpleeterSettings
-from demix.models.demixing.spleeter_network import BINS, FRAMES, INSTRUMENTS, unets
 from demix.stage import Resources
 from demix.weights.tensorflow import read_bundle
+
+if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+else:
+    torch = lazy_module("torch")
+    F = lazy_module("torch.nn.functional")
+    nn = lazy_module("torch.nn")
 
 SIZE, HOP = 4096, 1024
 GAIN = 2 / 3
@@ -39,6 +45,8 @@ class Spleeter:
     bandwidth_hz: float = 11_025.0
 
     def __init__(self, settings: SpleeterSettings, device: str = "auto"):
+        from demix.models.demixing.spleeter_network import unets
+
         self.settings = settings
         self.device = torch_device(device)
         files = weights.locate("spleeter_2stems")
@@ -58,18 +66,21 @@ class Spleeter:
         return TwoStems(*(restored(stem, wave, sample_rate) for stem in stems))
 
 
-@torch.inference_mode()
 def estimate(networks: nn.ModuleDict, wave: torch.Tensor, batch: int, device: torch.device) -> torch.Tensor:
     """(vocals, accompaniment; 2, samples) of `wave` (2, samples) at 44.1 kHz."""
-    spectrum = forward_transform(wave)
-    mask = masks(networks, spectrum[..., :BINS].abs(), batch, device)
-    return inverse_transform(spectrum * F.pad(mask, (0, spectrum.shape[-1] - BINS)), wave.shape[-1])
+    from demix.models.demixing.spleeter_network import BINS
+
+    with torch.inference_mode():
+        spectrum = forward_transform(wave)
+        mask = masks(networks, spectrum[..., :BINS].abs(), batch, device)
+        return inverse_transform(spectrum * F.pad(mask, (0, spectrum.shape[-1] - BINS)), wave.shape[-1])
 
 
-@torch.inference_mode()
 def masks(networks: nn.ModuleDict, magnitude: torch.Tensor, batch: int, device: torch.device) -> torch.Tensor:
     """(vocals, accompaniment; channels, frames, bins): shares of the power, which sum to 1; from `magnitude` (channels,
     frames, bins)."""
+    from demix.models.demixing.spleeter_network import FRAMES, INSTRUMENTS
+
     frames = magnitude.shape[1]
     padded = F.pad(magnitude, (0, 0, 0, -frames % FRAMES))
     segments = list(padded.unflatten(1, (-1, FRAMES)).transpose(0, 1))
@@ -79,7 +90,8 @@ def masks(networks: nn.ModuleDict, magnitude: torch.Tensor, batch: int, device: 
         power = torch.stack([networks[name](mix) for name in INSTRUMENTS], dim=1).square()
         return list(((power + EPSILON / 2) / (power.sum(dim=1, keepdim=True) + EPSILON)).cpu())
 
-    found = torch.cat(in_batches(lambda some: answer(list(some)), segments, batch), dim=2)
+    with torch.inference_mode():
+        found = torch.cat(in_batches(lambda some: answer(list(some)), segments, batch), dim=2)
     return found[:, :, :frames]
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-
+from demix.lazy_module import lazy_module
 from demix.models.batches import in_batches
 
-Network = Callable[[torch.Tensor], torch.Tensor]
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+Network: TypeAlias = "Callable[[torch.Tensor], torch.Tensor]"
 """(batch, channels, samples) in, (batch, stems, channels, the same samples) out."""
 
 

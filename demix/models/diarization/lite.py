@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from resemblyzer import VoiceEncoder, wav_to_mel_spectrogram
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import cdist, pdist
-from silero_vad import load_silero_vad
-from silero_vad.utils_vad import get_speech_timestamps_from_probs
 
+from demix.lazy_module import lazy_module
 from demix.media.audio import mono, resample
 from demix.models.compiling import compiling
 from demix.models.diarization import Speech
 from demix.records import Turn
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+hierarchy: Any = lazy_module("scipy.cluster.hierarchy")
+distance: Any = lazy_module("scipy.spatial.distance")
+resemblyzer: Any = lazy_module("resemblyzer")
+silero: Any = lazy_module("silero_vad")
 
 RATE = 16_000
 VAD_STEP = 512 / RATE
@@ -66,10 +71,10 @@ class LiteDiarizer:
     """Seconds: a shorter change of speaker inside a stretch of speech is not believed."""
 
     def __init__(self, threads: int = 1):
-        self.vad = load_silero_vad()
-        self.encoder = VoiceEncoder("cpu", verbose=False).eval()
+        self.vad = silero.load_silero_vad()
+        self.encoder = resemblyzer.VoiceEncoder("cpu", verbose=False).eval()
         with compiling():  # librosa, which makes the spectrogram, does so at its first use
-            wav_to_mel_spectrogram(np.zeros(RATE, np.float32))
+            resemblyzer.wav_to_mel_spectrogram(np.zeros(RATE, np.float32))
         torch.set_num_threads(threads)  # last: importing silero-vad sets it to 1
 
     def diarize(self, wave: np.ndarray, sample_rate: int) -> Speech:
@@ -94,7 +99,7 @@ class LiteDiarizer:
 
     def _spans(self, chances: np.ndarray, samples: int) -> list[tuple[float, float]]:
         """Stretches of speech, whoever speaks, in seconds."""
-        found = get_speech_timestamps_from_probs(
+        found = silero.utils_vad.get_speech_timestamps_from_probs(
             chances.tolist(),
             sampling_rate=RATE,
             threshold=self.onset,
@@ -112,7 +117,7 @@ class LiteDiarizer:
         pieces: list[tuple[float, float, int]] = []
         for span in spans:
             windows = _windows([span], self.turn_window, self.step)
-            nearest = cdist(self._voices(sound, windows), speakers, "cosine").argmin(1)
+            nearest = distance.cdist(self._voices(sound, windows), speakers, "cosine").argmin(1)
             pieces += _pieces((span[0], span[1] - self.lag), windows, nearest.tolist(), self.min_turn)
         order = list(dict.fromkeys(speaker for _, _, speaker in pieces))
         return tuple(
@@ -122,7 +127,7 @@ class LiteDiarizer:
 
     def _voices(self, sound: np.ndarray, windows: list[tuple[float, float]]) -> np.ndarray:
         """One unit vector of 256 numbers per window; a short window is repeated up to the length that is usual."""
-        mel = wav_to_mel_spectrogram(sound)
+        mel = resemblyzer.wav_to_mel_spectrogram(sound)
         columns = round(self.grouping_window / HOP)
         rows = [np.resize(mel[int(start / HOP) : round(end / HOP)], (columns, mel.shape[1])) for start, end in windows]
         return self.encoder(torch.from_numpy(np.stack(rows))).numpy()
@@ -131,7 +136,8 @@ class LiteDiarizer:
         """The mean voice of every speaker, (speakers, 256)."""
         if len(voices) == 1:
             return voices
-        groups = fcluster(linkage(pdist(voices, "cosine"), "average"), self.distance, "distance")
+        tree = hierarchy.linkage(distance.pdist(voices, "cosine"), "average")
+        groups = hierarchy.fcluster(tree, self.distance, "distance")
         members = [voices[groups == group] for group in np.unique(groups)]
         kept = [group for group in members if len(group) * self.step >= self.min_speaker]
         return np.stack([group.mean(0) for group in kept or [voices]])

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.media.audio import mono, resample
 from demix.models.batches import fitting, torch_device
 from demix.models.diarization import Speech
-from demix.models.diarization.pyannote_pipeline import make_pipeline
 from demix.models.diarization.settings import PyannoteSettings
 from demix.models.diarization.words import Word, turns_of
 from demix.stage import Resources
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
 
 RATE = 16_000
 SET = "pyannote_community_1"
@@ -34,6 +38,8 @@ class PyannoteDiarizer:
         return () if settings.folder else (SET,)
 
     def __init__(self, settings: PyannoteSettings, device: str = "auto", threads: int = 1):
+        from demix.models.diarization.pyannote_pipeline import make_pipeline
+
         torch.set_num_threads(threads)
         self.settings = settings
         self.pipeline = make_pipeline(Path(settings.folder) if settings.folder else weights.folder(SET))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import cv2
 import numpy as np
-import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-from torchvision.ops import batched_nms, nms
 
+from demix.lazy_module import lazy_module
 from demix.records import Box
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+cv2: Any = lazy_module("cv2")
+ops: Any = lazy_module("torchvision.ops")
 
 BATCH = 8
 """Frames in the nets at once; more only costs memory."""
@@ -37,6 +42,8 @@ class MtcnnFaces:
 
     def __init__(self, threads: int = 1, smallest: int = 32):
         """`smallest`: side in pixels of the smallest face to look for; cost grows with its inverse square."""
+        from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+
         torch.set_num_threads(threads)
         self.smallest = smallest
         self.proposer, self.refiner, self.confirmer = (net().eval() for net in (PNet, RNet, ONet))
@@ -52,12 +59,12 @@ class MtcnnFaces:
 
     def _detect_batch(self, frames: np.ndarray) -> list[list[Box]]:
         boxes, scores, owner = self._propose(frames)
-        keep = batched_nms(boxes, scores, owner, 0.7)
+        keep = ops.batched_nms(boxes, scores, owner, 0.7)
         boxes, owner = boxes[keep], owner[keep]
         for net, side, threshold in ((self.refiner, 24, self.thresholds[1]), (self.confirmer, 48, self.thresholds[2])):
             boxes = _squares(boxes)
             boxes, scores, owner = _judge(net, frames, boxes, owner, side, threshold)
-            keep = batched_nms(boxes, scores, owner, 0.7)
+            keep = ops.batched_nms(boxes, scores, owner, 0.7)
             boxes, scores, owner = boxes[keep], scores[keep], owner[keep]
         return [_records(boxes[owner == index], scores[owner == index], frames) for index in range(len(frames))]
 
@@ -75,7 +82,7 @@ class MtcnnFaces:
             # The net's stride is 2; the two axes have scales of their own because sizes are whole pixels.
             corner = torch.stack([column, row, column + 6, row + 6], 1) * 2.0
             cells = corner / torch.tensor([size[0] / width, size[1] / height] * 2)
-            keep = batched_nms(cells, score, owner, 0.5)
+            keep = ops.batched_nms(cells, score, owner, 0.5)
             boxes = _shifted(cells, shifts[owner, :, row, column])
             found.append((boxes[keep], score[keep], owner[keep]))
             scale *= self.shrink
@@ -131,7 +138,7 @@ def _squares(boxes: torch.Tensor) -> torch.Tensor:
 
 def _records(boxes: torch.Tensor, scores: torch.Tensor, frames: np.ndarray) -> list[Box]:
     height, width = frames.shape[1:3]
-    keep = nms(boxes, scores, 0.4)  # the surest first
+    keep = ops.nms(boxes, scores, 0.4)  # the surest first
     limits = torch.tensor([width, height, width, height])
     clipped = torch.minimum(boxes[keep].clamp(min=0), limits)
     return [

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import cv2
 import numpy as np
-import torch
-from torchvision.ops import nms
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.batches import in_batches, torch_device
-from demix.models.faces.s3fd_network import S3fd
 from demix.models.persons.rtdetr import boxes_of
 from demix.models.persons.settings import S3fdSettings
 from demix.records import Box
 from demix.stage import Resources
 from demix.weights import WeightsBroken
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+cv2: Any = lazy_module("cv2")
+ops: Any = lazy_module("torchvision.ops")
 
 MEAN = (123.0, 117.0, 104.0)
 """Of red, green, blue, taken off the frame."""
@@ -38,6 +43,8 @@ class S3fdFaces:
         return ("s3fd",)
 
     def __init__(self, settings: S3fdSettings, device: str = "auto", threads: int = 1, smallest: int = 32):
+        from demix.models.faces.s3fd_network import S3fd
+
         torch.set_num_threads(threads)
         self.settings = settings
         self.smallest = smallest
@@ -67,5 +74,5 @@ class S3fdFaces:
     def _boxes(self, boxes: torch.Tensor, scores: torch.Tensor, height: int, width: int) -> list[Box]:
         likely = scores >= self.settings.least_score
         boxes, scores = boxes[likely], scores[likely]
-        keep = nms(boxes, scores, self.settings.overlap)[:MOST]
+        keep = ops.nms(boxes, scores, self.settings.overlap)[:MOST]
         return boxes_of(boxes[keep].double() / self.settings.scale, scores[keep].double(), height, width, self.smallest)

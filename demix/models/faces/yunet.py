@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.persons.settings import YunetSettings
 from demix.records import Box
 from demix.stage import Resources
 from demix.weights import WeightsBroken
+
+cv2: Any = lazy_module("cv2")
 
 MOST = 5000
 """Candidates before suppression."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from transformers import RTDetrImageProcessor, RTDetrV2ForObjectDetection
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.batches import in_batches, torch_device
 from demix.models.persons.settings import RtDetrSettings
 from demix.models.transformers_folder import load_strictly
 from demix.records import Box
 from demix.stage import Resources
 from demix.weights import WeightsBroken
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
 
 PERSON = "person"
 
@@ -33,6 +37,8 @@ class RtDetrPersons:
         return (settings.weights,)
 
     def __init__(self, settings: RtDetrSettings, device: str = "auto", threads: int = 1, smallest: int = 32):
+        from transformers import RTDetrImageProcessor, RTDetrV2ForObjectDetection
+
         torch.set_num_threads(threads)
         self.settings = settings
         self.smallest = smallest

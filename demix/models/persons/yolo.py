@@ -10,15 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import cv2
 import numpy as np
-import torch
-from torch import nn
-from torchvision.ops import box_convert, nms
 
 from demix import weights
+from demix.lazy_module import lazy_module
 from demix.models.batches import in_batches, torch_device
 from demix.models.missing import MissingPackage
 from demix.models.persons.rtdetr import boxes_of
@@ -26,7 +23,18 @@ from demix.models.persons.settings import YoloSettings
 from demix.records import Box
 from demix.stage import Resources
 from demix.weights import WeightsBroken, cache_folder
-from demix.weights.inert import Placeholder, read_inert
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from demix.weights.inert import Placeholder
+else:
+    torch = lazy_module("torch")
+    nn = lazy_module("torch.nn")
+
+cv2: Any = lazy_module("cv2")
+ops: Any = lazy_module("torchvision.ops")
 
 STRIDE = 32
 """Sides of what the net sees are multiples of this."""
@@ -81,8 +89,8 @@ class YoloPersons:
         """Boxes (n, 4) and scores (n,) where a person is the likeliest class, after suppression."""
         best, label = answer[4:].max(0)
         mine = (label == self.label) & (best >= self.settings.least_score)
-        boxes, scores = box_convert(answer[:4, mine].T, "cxcywh", "xyxy"), best[mine]
-        keep = nms(boxes, scores, self.settings.overlap)[:MOST]
+        boxes, scores = ops.box_convert(answer[:4, mine].T, "cxcywh", "xyxy"), best[mine]
+        keep = ops.nms(boxes, scores, self.settings.overlap)[:MOST]
         return boxes[keep], scores[keep]
 
 
@@ -113,6 +121,8 @@ def load(path: Path) -> tuple[nn.Module, int]:
 
     Raises `WeightsBroken`, and `MissingPackage` without ultralytics.
     """
+    from demix.weights.inert import Placeholder, read_inert
+
     detection_model = _network_class()
     package = read_inert(path)
     stored = (package.get("ema") or package.get("model")) if isinstance(package, dict) else None

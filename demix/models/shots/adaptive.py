@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import cv2
 import numpy as np
-from scenedetect.detectors import ContentDetector
 
+from demix.lazy_module import lazy_module
 from demix.models.shots import Boundaries
-from demix.models.shots.content import BlockDetector
 from demix.models.shots.gradual import GradualFinder, tiny_pictures
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
 from demix.models.shots.structure import StructureJudge
+
+if TYPE_CHECKING:
+    from demix.models.shots.content import BlockDetector
+
+cv2: Any = lazy_module("cv2")
 
 _BLOCK = 8
 """Pictures looked at together: most of the cost of one alone is that of calling, and many leave the caches."""
@@ -53,6 +56,10 @@ class AdaptiveShots:
         return Boundaries(frames=len(pts), pts=tuple(pts), cuts=tuple(cuts), graduals=tuple(spans))
 
     def _detector(self, rate: float) -> BlockDetector:
+        from scenedetect.detectors import ContentDetector
+
+        from demix.models.shots.content import BlockDetector
+
         settings = self._adaptive
         return BlockDetector(
             rate,

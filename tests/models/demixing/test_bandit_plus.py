@@ -167,7 +167,7 @@ def test_chunks_meet_the_reference(
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BanditPlusDemixer:
     """Small, so that it can be run: the released sizes are loaded in the slow test."""
     monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "cache"))
-    monkeypatch.setattr("demix.models.demixing.bandit_plus.BanditPlus", lambda stems: small())
+    monkeypatch.setattr("demix.models.demixing.bandit_network.BanditPlus", lambda stems: small())
     torch.manual_seed(0)
     put_bandit_plus(tmp_path, small())
     return BanditPlusDemixer(BanditPlusSettings(chunk_samples=22_050), "cpu")

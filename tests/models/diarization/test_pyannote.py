@@ -23,7 +23,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     overlapping = [(0.5, 3.0, "SPEAKER_01"), (2.0, 4.0, "SPEAKER_00")]
     exclusive = [(0.5, 2.4, "SPEAKER_01"), (2.4, 4.0, "SPEAKER_00")]
     made = FakePipeline(overlapping, exclusive)
-    monkeypatch.setattr("demix.models.diarization.pyannote.make_pipeline", lambda folder: made)
+    monkeypatch.setattr("demix.models.diarization.pyannote_pipeline.make_pipeline", lambda folder: made)
     return tmp_path
 
 
