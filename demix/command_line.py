@@ -34,6 +34,7 @@ def run(who: str, command: Callable[[], int], go_on: str) -> int:
 def _guarded(who: str, command: Callable[[], int]) -> int:
     from demix.config import ConfigError
     from demix.errors import BrokenInstallation, MachineTrouble
+    from demix.machine import end_of
 
     try:
         return int(command())
@@ -43,6 +44,12 @@ def _guarded(who: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader (head, less) went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.DONE
+    except (OSError, MemoryError) as error:
+        trouble = end_of(error)
+        if trouble is None:
+            raise
+        print(f"{who}: {trouble}", file=sys.stderr)
+        return ExitStatus.MACHINE_TROUBLE
 
 
 def _status_of(error: Exception) -> ExitStatus:

@@ -26,6 +26,21 @@ class BrokenInstallation(DemixError):
     """
 
 
+class MachineSuspected(Exception):
+    """What failed may be the fault of the machine as well as of the item: a child that was killed, a full disk by its
+    own words. The item is tried again, and is only charged if it goes on failing while others pass."""
+
+    retryable = True
+
+    def __init__(self, message: str, detail: str = ""):
+        super().__init__(message)
+        self.detail = detail
+        """The tail of a child's stderr, printable characters only."""
+
+    def __reduce__(self) -> tuple[type[MachineSuspected], tuple[str, str]]:
+        return type(self), (str(self), self.detail)
+
+
 DEFECTS = (
     TypeError,
     AttributeError,

@@ -11,12 +11,17 @@ from pathlib import Path
 from demix import weights
 from demix.config import ConfigError
 from demix.engine.runner import EngineSettings, Runner
+from demix.errors import MachineTrouble
+from demix.machine import trouble_in
 from demix.stage import Stage
 from demix.store import Store
 
+LEAST_FREE = 1 << 30
+"""Bytes that must be free where work begins."""
+
 
 def check_places(dataset: Path, work: Store) -> None:
-    """Raises `ConfigError` unless the dataset and the work store can be written here."""
+    """Raises `ConfigError` unless the dataset and the work store can be written here, `MachineTrouble` without room."""
     for folder in (dataset, None if work.remote else Path(work.root)):
         if folder is not None:
             _writable(folder)
@@ -29,11 +34,14 @@ def _writable(folder: Path) -> None:
         token.touch()
         token.unlink()
     except OSError as error:
+        trouble = trouble_in(error, folder)
+        if trouble is not None:
+            raise trouble from error
         raise ConfigError(
             f"{folder}: cannot be written ({error.strerror}); choose another --output or --work"
         ) from error
-    if shutil.disk_usage(folder).free < 1 << 30:
-        raise ConfigError(f"{folder}: less than 1 GB is free on this disk; make room or choose another place")
+    if shutil.disk_usage(folder).free < LEAST_FREE:
+        raise MachineTrouble(f"{folder}: less than 1 GB is free on this disk; make room or choose another place")
 
 
 def check_nodes(runner: Runner, places: Mapping[str, Store]) -> None:

@@ -18,6 +18,9 @@ from pathlib import Path, PurePosixPath
 
 import fsspec
 
+from demix.errors import MachineTrouble
+from demix.machine import GO_ON, check_writable, expecting_trouble, trouble_in
+
 
 def is_local(uri: str) -> bool:
     """Whether a path or URI names this machine's file system (NFS mounts included)."""
@@ -35,18 +38,31 @@ def sync_directory(folder: Path) -> None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; on success it is synced and renamed, on an exception removed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yields a path beside `path` to write to; on success it is synced and renamed, on an exception removed.
+
+    Raises `MachineTrouble` where the place cannot be written, also if the writer's own exception hides that.
+    """
+    with expecting_trouble(path.parent, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: ffmpeg and soundfile choose the format by it.
     aside = path.with_name(f".{uuid.uuid4().hex}.tmp{path.suffix}")
     try:
         yield aside
-        with open(aside, "rb+") as written:
-            os.fsync(written.fileno())
-        os.replace(aside, path)
-        sync_directory(path.parent)
+        with expecting_trouble(path.parent, "written"):
+            with open(aside, "rb+") as written:
+                os.fsync(written.fileno())
+            os.replace(aside, path)
+            sync_directory(path.parent)
+    except Exception as error:
+        trouble = trouble_in(error, path.parent)
+        if trouble is not None:
+            raise trouble from error
+        # Many libraries lose the error number; what was written so far still lies there, so a full disk is full.
+        check_writable(path.parent)
+        raise
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be removed now, `sweep` removes later
+            aside.unlink(missing_ok=True)
 
 
 _ASIDE = re.compile(r"\.[0-9a-f]{32}\.tmp(\..+)?")
@@ -66,21 +82,35 @@ class Store:
         root = os.fspath(root)
         self.remote = not is_local(root)
         self.root = root.rstrip("/") if self.remote else str(Path(root.removeprefix("file://")).absolute())
+        self._seen: tuple[int, int] | None = None
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        return type(self), (self.root,)  # another node sees the same folder under another number
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
 
     @contextmanager
     def write(self, key: str) -> Iterator[Path]:
-        """Yields a local path to write `key` to; the key appears whole when the block ends, or not at all."""
+        """Yields a local path to write `key` to; the key appears whole when the block ends, or not at all.
+
+        This and all else raises `MachineTrouble` where the store cannot be reached or written.
+        """
         if not self.remote:
-            with atomic(Path(self._address(key))) as path:
+            address = Path(self._address(key))
+            self._check_root()
+            with atomic(address) as path:
                 yield path
             return
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / PurePosixPath(key).name
-            yield path
-            self._filesystem.put_file(str(path), self._address(key))
+            try:
+                yield path
+            except Exception:
+                check_writable(Path(folder))
+                raise
+            with self._reaching("written"):
+                self._filesystem.put_file(str(path), self._address(key))
             shutil.rmtree(self._cache / key, ignore_errors=True)  # versions that nobody asks for any more
 
     def local(self, key: str) -> Path:
@@ -88,42 +118,89 @@ class Store:
         FileNotFoundError."""
         if not self.remote:
             path = Path(self._address(key))
-            if not path.exists():
+            if not self.exists(key):
                 raise FileNotFoundError(f"{path}: not in the work store")
             return path
         address = self._address(key)
-        version = hashlib.blake2b(str(self._filesystem.ukey(address)).encode(), digest_size=8).hexdigest()
+        with self._reaching("read"):
+            state = str(self._filesystem.ukey(address))
+        version = hashlib.blake2b(state.encode(), digest_size=8).hexdigest()
         cached = self._cache / key / version / PurePosixPath(key).name
         if not cached.exists():
-            with atomic(cached) as aside:
+            with atomic(cached) as aside, self._reaching("read"):
                 self._filesystem.get_file(address, str(aside))
         return cached
 
     def exists(self, key: str) -> bool:
-        return os.path.exists(self._address(key)) if not self.remote else self._filesystem.exists(self._address(key))
+        if self.remote:
+            with self._reaching("read"):
+                return bool(self._filesystem.exists(self._address(key)))
+        try:
+            with expecting_trouble(self.root, "read"):
+                os.stat(self._address(key))
+        except FileNotFoundError:
+            self._check_root()
+            return False
+        return True
 
     def keys(self, prefix: str = "") -> list[str]:
         """All keys below a folder, sorted; unfinished writes are not keys."""
         address = self._address(prefix) if prefix else self.root
         if self.remote:
-            found = (str(name) for name in self._filesystem.find(address))
+            with self._reaching("read"):
+                found = [str(name) for name in self._filesystem.find(address)]
             start = len(self._filesystem._strip_protocol(self.root)) + 1
             return sorted(name[start:] for name in found)
-        files = (path for path in Path(address).rglob("*") if path.is_file())
+        with expecting_trouble(self.root, "read"):
+            files = [path for path in Path(address).rglob("*") if path.is_file()]
         return sorted(path.relative_to(self.root).as_posix() for path in files if not path.name.startswith("."))
 
     def remove(self, key: str) -> None:
         """Removes a key or a whole folder of keys; absent ones are no error."""
         if self.remote:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError), self._reaching("written"):
                 self._filesystem.rm(self._address(key), recursive=True)
             shutil.rmtree(self._cache / key, ignore_errors=True)
             return
         path = Path(self._address(key))
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        with expecting_trouble(self.root, "written"):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raises `MachineTrouble` unless the store is there and takes a little more. Of a remote one nothing is asked:
+        its own errors speak for it."""
+        if not self.remote:
+            self._check_root()
+            check_writable(Path(self.root))
+
+    def _check_root(self) -> None:
+        """Raises `MachineTrouble` if the root is not the folder any more that this object saw first: a mount that went
+        leaves another, empty one behind, in which everything would begin anew."""
+        try:
+            with expecting_trouble(self.root, "read"):
+                state = os.stat(self.root)
+        except FileNotFoundError:
+            if self._seen is None:
+                return  # nothing was written yet
+            state = None
+        found = (state.st_dev, state.st_ino) if state else None
+        if self._seen is not None and found != self._seen:
+            raise MachineTrouble(f"{self.root}: the work store is gone; bring it back (is it mounted?), {GO_ON}")
+        self._seen = found
+
+    @contextmanager
+    def _reaching(self, doing: str) -> Iterator[None]:
+        """Around what is asked of a remote file system: no item can be blamed for its errors."""
+        try:
+            yield
+        except (FileNotFoundError, MachineTrouble):
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            raise MachineTrouble(f"{self.root}: cannot be {doing} ({why}); put that right, {GO_ON}") from error
 
     def _address(self, key: str) -> str:
         parts = PurePosixPath(key).parts

@@ -14,6 +14,7 @@ from demix import preflight
 from demix.build import Build
 from demix.config import ConfigError
 from demix.engine.sequential import SequentialRunner
+from demix.errors import MachineTrouble
 from demix.preflight import check_nodes, check_places
 from demix.recipe import BuildSettings
 from demix.store import Store, sweep
@@ -88,7 +89,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         free: int
 
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda path: Usage(1 << 40, 1 << 40, 1 << 20))
-    with pytest.raises(ConfigError, match="less than 1 GB is free on this disk; make room or choose another place"):
+    with pytest.raises(MachineTrouble, match="less than 1 GB is free on this disk; make room or choose another place"):
         check_places(tmp_path / "dataset", Store(tmp_path / "work"))
 
 

@@ -12,15 +12,18 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from demix.config import ConfigError
+from demix.engine.doubts import Doubt, doubt_about
+from demix.errors import BrokenInstallation, MachineTrouble
+from demix.machine import trouble_in
 from demix.stage import Dropped, Failed, Item, Kept, Outcome, Stage
 
 _RETRYABLE = (OSError, MemoryError, TimeoutError)
 
 
-class ContractError(RuntimeError):
+class ContractError(BrokenInstallation):
     """A stage broke the contract: number, type or content of its outcomes is wrong. A bug, never the item's fault."""
 
 
@@ -33,27 +36,34 @@ class Answer:
     outcome: Outcome
     attempts: int
     seconds: float
+    doubt: Doubt | None = None
+    """Of a failure: why the item may not be at fault."""
 
 
 def run_batch(
     stage: Stage, items: Sequence[Item], *, max_attempts: int, backoff_seconds: float = 1.0, first_attempt: int = 1
 ) -> list[Answer]:
-    """One answer per item, in order. Raises `ContractError` for a broken stage, `Overdue` for a hung one, and whatever
-    `ConfigError` the stage raises: a setting or a key that cannot be used fails every item alike.
+    """One answer per item, in order. Raises `ContractError` for a broken stage, `Overdue` for a hung one, whatever
+    `ConfigError` the stage raises (a setting or a key that cannot be used fails every item alike), and `MachineTrouble`
+    where an error tells of the machine.
 
     `Overdue` is raised at once if the batch holds several items, as it is not known which of them hangs.
     """
     started = time.perf_counter()
+    doubt = None
     try:
         outcomes = _checked(stage, items, _call(stage, items))
-    except (ConfigError, ContractError, Overdue):
+    except (ConfigError, BrokenInstallation, MachineTrouble, Overdue):
         raise
     except Exception as error:
+        trouble = trouble_in(error)
+        if trouble is not None:
+            raise trouble from error
         if len(items) > 1:
             return [run_batch(stage, [item], max_attempts=max_attempts)[0] for item in items]
-        outcomes = [failure(error)]
+        outcomes, doubt = [failure(error)], doubt_about(error)
     share = (time.perf_counter() - started) / len(items)
-    answers = [Answer(outcome, first_attempt, share) for outcome in outcomes]
+    answers = [Answer(outcome, first_attempt, share, doubt) for outcome in outcomes]
     for position, answer in enumerate(answers):
         if isinstance(answer.outcome, Failed) and answer.outcome.retryable and first_attempt < max_attempts:
             time.sleep(backoff_seconds * 2 ** (first_attempt - 1))
@@ -64,7 +74,7 @@ def run_batch(
                 backoff_seconds=backoff_seconds,
                 first_attempt=first_attempt + 1,
             )[0]
-            answers[position] = Answer(again.outcome, again.attempts, answer.seconds + again.seconds)
+            answers[position] = replace(again, seconds=answer.seconds + again.seconds)
     return answers
 
 
@@ -73,7 +83,8 @@ def failure(error: BaseException) -> Failed:
     detail = "".join(traceback.format_exception(error)[-8:])
     stderr = getattr(error, "detail", "")
     retryable = getattr(error, "retryable", isinstance(error, _RETRYABLE))
-    return Failed(type(error).__name__, str(error), f"{stderr}\n{detail}" if stderr else detail, bool(retryable))
+    name = getattr(error, "type_name", type(error).__name__)
+    return Failed(name, str(error), f"{stderr}\n{detail}" if stderr else detail, bool(retryable))
 
 
 def _call(stage: Stage, items: Sequence[Item]) -> Sequence[Outcome]:

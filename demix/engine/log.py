@@ -48,9 +48,17 @@ class JsonLines(logging.Formatter):
 class _File(logging.FileHandler):
     """Makes its folder at the first event: a command that only looks leaves no trace."""
 
+    _told = False
+
     def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
         return super()._open()
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A line that cannot be written (a full disk) is said once, and ends no work: what needs the disk ends it."""
+        if not self._told:
+            self._told = True
+            print(f"{self.baseFilename}: the log cannot be written ({sys.exc_info()[1]})", file=sys.stderr)
 
 
 def configure(folder: Path | None, level: str = "INFO") -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from demix.engine.claims import Claims
+from demix.engine.doubts import Doubts, settle
 from demix.engine.judging import judge
 from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.row import Row
@@ -92,9 +93,11 @@ class Phase:
         only if there is a rest. `on_done` is told of every item that has ended, `on_judged`, if given, of those that
         were only judged.
 
-        Raises `PhaseError` if an item is still pending afterwards: that would be a bug.
+        Raises `MachineTrouble` or `BrokenInstallation` where failures are not the items', and `PhaseError` if an item
+        is still pending afterwards: that would be a bug.
         """
         Claims(self.store).clear()
+        Doubts(self.store).clear()
         self.ledger.compact()
         for page in _pages(self.pending(options.retry_failed)):
             for row in judge(page, self.steps, self.kinds, self.ledger, retry_failed=options.retry_failed):
@@ -102,12 +105,33 @@ class Phase:
         self.ledger.compact()
         if next(self.pending(options.retry_failed), None) is not None:
             rows = self.pending(options.retry_failed)
+            passed: set[str] = set()
             for row in runner().run(self.steps, self.kinds, self.store, rows, options):
+                passed.update(self._passed(row))
                 on_done(row)
             self.ledger.compact()
+            self._settle(passed)
         lost = next(self.pending(), None)
         if lost is not None:
             raise PhaseError(f"{self.name}: {lost.id} did not come to an end; please report this")
+
+    def _passed(self, row: Row) -> Iterator[str]:
+        """The stages that let a row through, or dropped it by rule."""
+        for step in self.steps:
+            if step.stage.name != row.stage or row.state == "dropped":
+                yield step.stage.name
+            if step.stage.name == row.stage:
+                return
+
+    def _settle(self, passed: set[str]) -> None:
+        """Charges the items with the failures that are still in doubt, or raises what they tell of."""
+        doubts = Doubts(self.store)
+        notes = doubts.of()
+        prints = {step.stage.name: step.fingerprint for step in self.steps}
+        settle(notes, passed, lambda stage: self.ledger.answered(stage, prints[stage]))
+        self.ledger.append([note.entry for note in notes])
+        doubts.remove(notes)
+        self.ledger.compact()
 
     def survey(self, retry_failed: bool = False, length: Callable[[Row], float] = film_seconds) -> Survey:
         """What there is and what is left to do, from one walk over the ledger. `length`: of the film of a row."""

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,12 +28,26 @@ from demix.engine.row import Row, from_columns, to_columns
 from demix.engine.runner import EngineSettings, RunOptions
 from demix.engine.stage_actor import StageActor, call, packed
 from demix.engine.worker import Step, WorkerSpec, groups
+from demix.errors import BrokenInstallation, MachineTrouble
+from demix.machine import GO_ON, trouble_in
 from demix.records import Record
 from demix.store import Store
 
 _WINDOW = 1000
 """Rows a processor that are handed to Ray Data at once: hours of work, next to which starting pools again is little."""
 
+_RAY_IN_TROUBLE = (
+    ray.exceptions.OutOfDiskError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.ObjectStoreFullError,
+    ray.exceptions.LocalRayletDiedError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.RayActorError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.RaySystemError,
+)
+"""What Ray raises after it has tried again by itself; none of them is about an item."""
 _RETRY_ADVICE = "\nFailed to apply UDF transform"
 """How what Ray appends to the words of a worker's error begins: advice about settings that users do not have."""
 
@@ -102,14 +117,9 @@ class RayRunner:
                 batch_format="pyarrow",
                 **_placement(group, len(pools), options.engine, len(blocks)),
             )
-        try:
+        with _own_errors():
             for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
                 yield from from_columns(batch.to_pydict())
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, ConfigError):
-                # A sentence for a person, without the actor's traceback.
-                raise ConfigError(str(error.cause).partition(_RETRY_ADVICE)[0]) from None
-            raise
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
         remote = ray.remote(num_cpus=1, max_retries=3)(call)
@@ -121,14 +131,17 @@ class RayRunner:
             running = set(waiting)
             for argument in islice(remaining, len(done)):
                 running.add(remote.remote(packed(function, argument)))
-            yield from ray.get(done)
+            with _own_errors():
+                answers = ray.get(done)
+            yield from answers
 
     def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
         remote = ray.remote(num_cpus=0)(call)
         nodes = [node for node in ray.nodes() if node["Alive"]]
         there = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
         packing = packed(function, argument)
-        answers = ray.get([remote.options(scheduling_strategy=place).remote(packing) for place in there])
+        with _own_errors():
+            answers = ray.get([remote.options(scheduling_strategy=place).remote(packing) for place in there])
         return [(node["NodeManagerAddress"], answer) for node, answer in zip(nodes, answers, strict=True)]
 
     def close(self) -> None:
@@ -137,6 +150,26 @@ class RayRunner:
         # Ray's logs are evidence where something went wrong, or where nobody else keeps any.
         if self._session and self._logs_elsewhere and not isinstance(sys.exc_info()[1], Exception):
             ray_start.remove(self._session)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Around what waits for workers: raises their errors without an actor's traceback, and Ray's own as trouble."""
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        cause = trouble_in(error.cause) or error.cause
+        said = str(cause).partition(_RETRY_ADVICE)[0]
+        for kind in (ConfigError, MachineTrouble, BrokenInstallation):
+            if isinstance(cause, kind):
+                raise kind(said) from None
+        raise
+    except _RAY_IN_TROUBLE as error:
+        said = " ".join(str(error).split())[:300]
+        raise MachineTrouble(
+            f"Ray cannot go on: {type(error).__name__}: {said}; look at memory, nodes and disk (Ray's own files lie in "
+            f"/tmp/ray), {GO_ON}"
+        ) from error
 
 
 def _blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

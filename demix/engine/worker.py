@@ -8,18 +8,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from demix import weights
 from demix.engine import log
 from demix.engine.attempt import Answer, Overdue, failure, run_batch
 from demix.engine.claims import Claims
+from demix.engine.doubts import Doubt, Doubts
 from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.row import Row
+from demix.errors import BrokenInstallation, DemixError, MachineTrouble, is_defect, place_of
 from demix.lazy import text_of
+from demix.machine import GO_ON, check_writable, trouble_in
 from demix.records import Record
 from demix.stage import Context, Failed, Item, Kept, Stage
 from demix.store import Store
@@ -92,14 +97,20 @@ class Worker:
         self.store = Store(spec.store)
         self.ledger = Ledger(self.store)
         self.claims = Claims(self.store)
+        self.doubts = Doubts(self.store)
         self.log = log.get_logger("engine.worker")
         self._opened: dict[str, Stage] = {}
         self._unwritten: list[Entry] = []
         self._written_at = time.monotonic()
+        self._passed: set[str] = set()
+        """Stages that have answered about an item here, and so work here."""
+        self._in_doubt: set[str] = set()
+        """Stages on which there are notes of failures in doubt, by whatever worker."""
 
     def __call__(self, rows: Sequence[Row]) -> list[Row]:
         going = {row.id: row for row in rows if row.state == "going"}
         after_death = self.claims.deaths(list(going))
+        self._in_doubt = {note.entry.stage for note in self.doubts.of()}
         try:
             for step in self.spec.steps:
                 ids = [name for name, row in going.items() if row.state == "going"]
@@ -133,8 +144,26 @@ class Worker:
             items = [rows[name].item(self.spec.kinds) for name in unknown[start : start + size]]
             for item, answer in zip(items, self._run(step, items, deaths), strict=True):
                 entry = entry_of(step, item, answer)
-                self._write(entry)
+                self._note(entry, answer, item)
                 rows[item.id] = self._apply(step, rows[item.id], entry)
+
+    def _note(self, entry: Entry, answer: Answer, item: Item) -> None:
+        """Writes an answer, or a note of it as long as the item may not be at fault."""
+        doubt = answer.doubt
+        if doubt is not None and not (doubt.fault == "program" and entry.stage in self._passed):
+            self._in_doubt.add(entry.stage)
+            self._flush()  # `add` may end the run
+            self.doubts.add(entry, doubt, str(getattr(item.subject, "uri", "")) or item.id)
+            return
+        self._write(entry)
+        if not isinstance(answer.outcome, Failed):
+            self._passed.add(entry.stage)
+            if entry.stage in self._in_doubt:
+                # This one passed after them: it was the items.
+                self._in_doubt.remove(entry.stage)
+                notes = self.doubts.of(entry.stage)
+                self.ledger.append([note.entry for note in notes])
+                self.doubts.remove(notes)
 
     def _apply(self, step: Step, row: Row, entry: Entry) -> Row:
         if entry.status != "kept":
@@ -148,20 +177,27 @@ class Worker:
                 "WorkerDied",
                 f"the worker died {deaths[items[0].id]} times while running {step.stage.name} on this item alone",
             )
-            return [Answer(killed, deaths[items[0].id], 0.0)]
+            return [Answer(killed, deaths[items[0].id], 0.0, Doubt("machine", "WorkerDied"))]
         with self.claims.held(step.stage.name, [item.id for item in items]):
-            ready = [item for item in items if self.restore_media(step, item)]
+            lost = {item.id: answer for item in items if (answer := self._restore(step, item)) is not None}
+            ready = [item for item in items if item.id not in lost]
             try:
                 answered = run_batch(self.open(step), ready, max_attempts=self.spec.max_attempts) if ready else []
             except Overdue as error:
                 answered = self._give_up(step, ready, deaths, error)
-        known = dict(zip((item.id for item in ready), answered, strict=True))
-        lost = Failed("MediaLost", "a file that an earlier stage made is gone and could not be made again; see the log")
-        answers = [known.get(item.id, Answer(lost, 1, 0.0)) for item in items]
-        for item, answer in zip(items, answers, strict=True):
-            if isinstance(answer.outcome, Failed):
-                self._log_failure(step, item, answer)
-        return answers
+            known = lost | dict(zip((item.id for item in ready), answered, strict=True))
+            failed = [item for item in items if isinstance(known[item.id].outcome, Failed)]
+            for item in failed:
+                self._log_failure(step, item, known[item.id])
+            if failed:
+                self._check_machine()
+        return [known[item.id] for item in items]
+
+    def _check_machine(self) -> None:
+        """Raises `MachineTrouble` where the machine is not in order: asked before an item is charged with a failure,
+        whose own error may have hidden it."""
+        self.store.check()
+        check_writable(Path(tempfile.gettempdir()))
 
     def _give_up(self, step: Step, items: list[Item], deaths: Mapping[str, int], error: Overdue) -> list[Answer]:
         if len(items) == 1:
@@ -188,12 +224,16 @@ class Worker:
 
         False when that failed: the item cannot be run.
         """
+        return self._restore(step, item) is None
+
+    def _restore(self, step: Step, item: Item) -> Answer | None:
+        """See `restore_media`; the answer for an item that cannot be run."""
         for key in self._inputs(step.stage, item):
             if self.store.exists(key):
                 continue
             maker = next(maker for maker in self.spec.phase if key in _media(maker.stage, item))
-            if not self.restore_media(maker, item):
-                return False
+            if (lost := self._restore(maker, item)) is not None:
+                return lost
             try:
                 answer = run_batch(self.open(maker), [item], max_attempts=self.spec.max_attempts)[0]
             except Overdue as error:
@@ -203,9 +243,10 @@ class Worker:
                 answer = Answer(failure(error), 1, maker.stage.timeout_seconds)
             if not isinstance(answer.outcome, Kept):
                 self._log_failure(maker, item, answer)
-                return False
+                why = "a file that an earlier stage made is gone and could not be made again; see the log"
+                return Answer(Failed("MediaLost", why), answer.attempts, answer.seconds, answer.doubt)
             self.log.info("media_restored", extra=log.event(stage=maker.stage.name, item=item.id, key=key))
-        return True
+        return None
 
     def _inputs(self, stage: Stage, item: Item) -> Iterator[str]:
         declared = stage.inputs(item)
@@ -224,7 +265,7 @@ class Worker:
             stage = step.stage
             if self.spec.fetch_weights:
                 weights.ensure(stage.weights())
-            stage.open(Context(self.store, step.fingerprint, self.spec.threads, self.spec.device))
+            _open(stage, Context(self.store, step.fingerprint, self.spec.threads, self.spec.device))
             self._opened[stage.name] = stage
             seconds = round(time.perf_counter() - started, 3)
             self.log.info("stage_opened", extra=log.event(stage=stage.name, seconds=seconds))
@@ -243,6 +284,26 @@ class Worker:
     def _log_failure(self, step: Step, item: Item, answer: Answer) -> None:
         fields = {"stage": step.stage.name, "item": item.id, "source": getattr(item.subject, "source_id", item.id)}
         self.log.warning("item_failed", extra=log.event(**fields, attempts=answer.attempts, why=str(answer.outcome)))
+
+
+def _open(stage: Stage, context: Context) -> None:
+    """Opens a stage; what goes wrong there has to do with no item."""
+    try:
+        stage.open(context)
+    except DemixError:
+        raise
+    except Exception as error:
+        trouble = trouble_in(error, f"stage {stage.name}")
+        if isinstance(error, MemoryError):
+            trouble = MachineTrouble(f"stage {stage.name}: no memory to load its models; use fewer workers, {GO_ON}")
+        if trouble is not None:
+            raise trouble from error
+        if is_defect(error):
+            raise BrokenInstallation(
+                f"stage {stage.name} cannot be opened: {type(error).__name__} in {place_of(error)}: {error}; a fault "
+                "of this program or of a library whose version does not fit: `demix doctor` checks them"
+            ) from error
+        raise
 
 
 def entry_of(step: Step, item: Item, answer: Answer) -> Entry:

@@ -21,7 +21,11 @@ import ffmpeg
 import imageio_ffmpeg
 
 from demix.config import ConfigError
+from demix.errors import MachineTrouble
+from demix.machine import GO_ON
+from demix.media import sandbox
 from demix.media.container import FILM_FORMATS
+from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 
 _GLOBAL = ("-hide_banner", "-nostdin", "-y", "-loglevel", "error", "-copyts", "-filter_threads", "1",
@@ -63,12 +67,25 @@ class Recipe:
 def ffmpeg_binary(setting: str = "") -> str:
     """Path of the ffmpeg to use: `setting` (a path or a name on PATH), or the one in imageio-ffmpeg's wheel.
 
-    Raises `ConfigError` where it cannot be run.
+    Raises `ConfigError` where the setting names none, `MachineTrouble` where the wheel's is missing.
     """
-    found = shutil.which(setting) if setting else imageio_ffmpeg.get_ffmpeg_exe()
+    try:
+        found = shutil.which(setting) if setting else imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise MachineTrouble(f"there is no ffmpeg ({error}); install imageio-ffmpeg again, {GO_ON}") from error
     if not found:
         raise ConfigError(f"clip_media.ffmpeg: no program {setting!r}; give its path, or leave the setting empty")
     return os.path.abspath(found)
+
+
+def check_runs(binary: str, limits: MediaLimits) -> None:
+    """Raises `MachineTrouble` where an ffmpeg does not even say its version: then no clip is to blame."""
+    try:
+        sandbox.run([binary, "-version"], limits, seconds=60)
+    except MediaError as error:
+        raise MachineTrouble(
+            f"{binary}: does not run ({error}); install it again, or name another one (clip_media.ffmpeg), {GO_ON}"
+        ) from error
 
 
 def sound_command(

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 from demix.config import Settings
 from demix.lazy_module import lazy_module
 from demix.media import sandbox
-from demix.media.command import Recipe, ffmpeg_binary, film_command, sound_command
+from demix.media.command import Recipe, check_runs, ffmpeg_binary, film_command, sound_command
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.records import AudioStream, Clip, Probe, VideoStream
@@ -133,7 +133,12 @@ class _Job:
                 return
 
     def _run(self, command: list[str], source: int) -> bytes:
-        return sandbox.run(command, self.limits, seconds=self.limits.cut_seconds, fds=[source])
+        try:
+            return sandbox.run(command, self.limits, seconds=self.limits.cut_seconds, fds=[source])
+        except MediaError as error:
+            if error.kind in ("crash", "decode"):
+                check_runs(self.binary, self.limits)
+            raise
 
 
 def _began_early(printed: bytes, clip: Clip, reordering: Fraction) -> bool:

@@ -9,6 +9,7 @@ A Python child may write no file at all; it answers in binary records through a 
 from __future__ import annotations
 
 import builtins
+import errno
 import gc
 import importlib
 import json
@@ -22,11 +23,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any, BinaryIO
 
 from demix import processes
-from demix.errors import DEFECTS, ChildDefect, is_defect, place_of
+from demix.errors import DEFECTS, ChildDefect, MachineSuspected, MachineTrouble, is_defect, place_of
+from demix.machine import GO_ON, trouble_in
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 
@@ -37,7 +39,8 @@ except ImportError:  # not POSIX: time is still watched
 
 Arguments = Mapping[str, Any]
 _HEADER = struct.Struct("<cQ")
-"""Tag and length: b"D" a record, b"R" the end, b"E" the fields of a `MediaError`, b"X" of a `ChildDefect`, as JSON."""
+"""Tag and length: b"D" a record, b"R" the end, b"E" the fields of a `MediaError`, b"X" of a `ChildDefect`, b"M" of a
+`MachineSuspected`, as JSON."""
 _TAIL = 8192
 _CHUNK = 1 << 16
 """What a pipe holds; room for more would be fetched from the system anew at each read."""
@@ -107,9 +110,31 @@ def _records(child: _Child, stall_seconds: float) -> Iterator[bytearray]:
             raise MediaError(error["kind"], error["message"], error["detail"] or child.tail, error["evidence"])
         if tag == b"X":
             raise ChildDefect(**json.loads(record))
+        if tag == b"M":
+            raise MachineSuspected(**json.loads(record))
         if tag == b"R":
             return
         yield record
+
+
+_OF_THE_MACHINE = tuple(
+    os.strerror(number)
+    for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.EMFILE, errno.ENFILE)
+)
+"""What programs that only write a clip, or read a film, say of a machine in trouble."""
+_MEND = "install it again, or name another one (clip_media.ffmpeg)"
+
+
+def _started(command: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
+    """The running command. Raises `MachineTrouble` where the system does not start it: no item can be blamed."""
+    try:
+        return processes.popen(command, **options)
+    except OSError as error:
+        trouble = trouble_in(error)
+        if trouble is None:
+            why = error.strerror or str(error)
+            trouble = MachineTrouble(f"{command[0]}: cannot be started ({why}); {_MEND}, {GO_ON}")
+        raise trouble from error
 
 
 class _Child:
@@ -127,7 +152,8 @@ class _Child:
     ):
         self._seconds = self._left = seconds
         self._stderr = b""
-        self._process = processes.popen(
+        self._program = command[0]
+        self._process = _started(
             command,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -139,7 +165,8 @@ class _Child:
         )
         _limit(self._process.pid, limits, math.ceil(seconds), output_bytes)
         if self._process.stdin:
-            self._process.stdin.write(stdin)
+            with suppress(BrokenPipeError):  # it has ended already; `finish` says how
+                self._process.stdin.write(stdin)
             self._process.stdin.close()
 
     def chunks(self, stall_seconds: float) -> Iterator[bytes]:
@@ -189,11 +216,26 @@ class _Child:
             raise MediaError("limits", "wrote more than limits.output_bytes", self.tail)
         if "Cannot allocate memory" in self.tail or "MemoryError" in self.tail:
             raise MediaError("limits", "needed more than limits.memory_bytes", self.tail)
+        self._suspect_machine(status)
         if status < 0:
             raise MediaError("crash", f"killed by signal {-status}", self.tail)
         if python:
             raise _failed_start(self.tail, status)
         raise MediaError("decode", f"exit status {status}", self.tail)
+
+    def _suspect_machine(self, status: int) -> None:
+        """Raises where the end of a child speaks of the machine rather than of what it was given."""
+        if status in (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGBUS):
+            name = signal.Signals(-status).name
+            raise MachineSuspected(
+                f"{self._program} was ended by {name}: by somebody, or by the system for want of memory", self.tail
+            )
+        if status in (126, 127):  # what a shell or the dynamic linker says where a program does not start
+            why = " ".join(self.tail.split())[-300:]
+            raise MachineTrouble(f"{self._program}: cannot be started ({why}); {_MEND}, {GO_ON}")
+        said = next((text for text in _OF_THE_MACHINE if text in self.tail), None)
+        if said is not None:
+            raise MachineSuspected(f"{self._program}: {said}", self.tail)
 
     @property
     def tail(self) -> str:
@@ -281,13 +323,17 @@ def _describe(error: Exception) -> tuple[bytes, dict[str, Any]]:
     if is_defect(error):
         message = printable(str(error))
         return b"X", {"type_name": type(error).__name__, "message": message, "where": place_of(error), "detail": detail}
-    return b"E", _media_error(error, detail)
+    no_memory = isinstance(error, MemoryError) or getattr(error, "errno", 0) == errno.ENOMEM  # by our own limit
+    trouble = None if no_memory else trouble_in(error)
+    if trouble is not None:
+        return b"M", {"message": printable(str(trouble)), "detail": detail}
+    return b"E", _media_error(error, detail, no_memory)
 
 
-def _media_error(error: Exception, detail: str) -> dict[str, Any]:
+def _media_error(error: Exception, detail: str, no_memory: bool) -> dict[str, Any]:
     if isinstance(error, MediaError):
         return {"kind": error.kind, "message": error.message, "detail": error.detail, "evidence": error.evidence}
-    if isinstance(error, MemoryError):
+    if no_memory:
         return {"kind": "limits", "message": "needed more than limits.memory_bytes", "detail": detail, "evidence": {}}
     kind = "decode" if type(error).__module__.startswith("av.") else "crash"
     return {"kind": kind, "message": printable(f"{type(error).__name__}: {error}"), "detail": detail, "evidence": {}}

@@ -9,7 +9,7 @@ from demix.config import Runtime
 from demix.media.cut import CutSettings, cut
 from demix.media.limits import RECORDED, MediaLimits
 from demix.records import ClipMedia, Media, Probe, Record
-from demix.sources.fetch import local_copy
+from demix.sources.fetch import probed_copy
 from demix.stage import Dropped, Item, Kept, Outcome, Stage
 
 
@@ -48,7 +48,11 @@ class ClipMediaStage(Stage):
             return Dropped("no_audio", {"streams": probe.streams})
         keys = self.context.key(item, "clip.mp4"), self.context.key(item, "mix.flac")
         store = self.context.store
-        with local_copy(item.clip.uri) as source, store.write(keys[0]) as video, store.write(keys[1]) as mix:
+        with (
+            probed_copy(item.clip.uri, probe.sha256, store) as source,
+            store.write(keys[0]) as video,
+            store.write(keys[1]) as mix,
+        ):
             made = cut(source, probe, item.clip, video, mix, self.settings, self.settings.limits)
             sizes = video.stat().st_size, mix.stat().st_size
         return Kept(

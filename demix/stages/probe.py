@@ -8,7 +8,7 @@ from demix.config import Settings
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.records import Candidate, Probe
-from demix.sources.fetch import local_copy
+from demix.sources.fetch import check_state, local_copy, note_content, state_of
 from demix.stage import Dropped, Item, Kept, Outcome, Stage
 
 
@@ -45,8 +45,7 @@ class ProbeStage(Stage):
         from demix.media.probe import probe
 
         try:
-            with local_copy(item.subject.uri) as path:
-                return Kept(probe(path, self.settings.limits))
+            return Kept(self._read(item.subject))
         except MediaError as error:
             match error.kind:
                 case "not_media" | "no_video":
@@ -54,3 +53,12 @@ class ProbeStage(Stage):
                 case "limits" if error.evidence:  # without numbers it is the child's memory that did not suffice
                     return Dropped("too_large", error.evidence)
             raise
+
+    def _read(self, candidate: Candidate) -> Probe:
+        uri = candidate.uri
+        with local_copy(uri, was_there=bool(candidate.stamp)) as path:
+            before = state_of(uri, path)
+            found = probe(path, self.settings.limits)
+            check_state(uri, path, before)
+            note_content(uri, before, found.sha256, self.context.store)
+        return found

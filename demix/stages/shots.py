@@ -24,9 +24,12 @@ from demix.models import choose, revisions
 from demix.models.shots import Boundaries, ShotDetector
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings, TransNetSettings
 from demix.records import Clip, Probe, Shot, Shots, Source, clip_id
-from demix.sources.fetch import local_copy
+from demix.sources.fetch import check_content, probed_copy
 from demix.sources.spans import spans_of, within
 from demix.stage import Context, Failed, Item, Kept, Outcome, Resources, Stage
+
+_WHOLE = 0.98
+"""Share of a film's frames below which its decode is taken to have ended early."""
 
 
 class ShotsSettings(Settings):
@@ -99,10 +102,13 @@ class ShotsStage(Stage):
         video = item[Probe].video
         try:
             with (
-                local_copy(item.subject.uri) as path,
+                probed_copy(item.subject.uri, item[Probe].sha256, self.context.store) as path,
                 closing(scan(path, video, self.settings.scan, self.settings.limits, self.context.threads)) as frames,
             ):
                 found = self._detector.detect(frames, float(Fraction(video.average_rate)))
+                if found.frames < _WHOLE * video.frames:
+                    # A disk that cannot be read ends a decode just as damage does.
+                    check_content(item.subject.uri, path, item[Probe].sha256)
         except MediaError as error:
             # A damaged file stays damaged; a child that died or stalled may have met a busy machine.
             return Failed(f"MediaError.{error.kind}", error.message, error.detail, error.kind in ("timeout", "crash"))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from pathlib import Path
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from demix.sources.fetch import local_copy
+from demix.errors import MachineSuspected, MachineTrouble
+from demix.sources.fetch import SourceChanged, local_copy, probed_copy
 from demix.sources.uri import local_uri
+from demix.store import Store
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +39,7 @@ def test_a_local_file_is_not_copied(tmp_path: Path, cache: Path) -> None:
 
 
 def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "beside.mp4").touch()
     with pytest.raises(FileNotFoundError, match="every node must reach"), local_copy(str(tmp_path / "gone.mp4")):
         pass
     with pytest.raises(FileNotFoundError), local_copy("memory://fetch/gone.mp4"):
@@ -64,6 +69,61 @@ def test_a_remote_file_that_changed_is_downloaded_anew(remote: MemoryFileSystem)
         assert path.read_bytes() == b"second one"
 
 
+@pytest.mark.parametrize("folder", ["empty", "absent"])
+def test_a_file_that_is_gone_with_its_folder_is_no_deleted_one(tmp_path: Path, folder: str) -> None:
+    """As a mount leaves its place behind. Of a file that was not there when it was named nothing else is known."""
+    (tmp_path / "empty").mkdir()
+    uri = str(tmp_path / folder / "film.mp4")
+    with pytest.raises(MachineTrouble, match="is it mounted"), local_copy(uri):
+        pass
+    with pytest.raises(FileNotFoundError), local_copy(uri, was_there=False):
+        pass
+
+
+def test_what_a_library_says_of_a_file_that_went_away_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "films/film.mp4"
+    path.parent.mkdir()
+    path.write_bytes(b"film")
+
+    def read() -> None:
+        with local_copy(str(path)):
+            path.unlink()
+            raise ValueError("not a film")
+
+    with pytest.raises(MachineTrouble, match="is it mounted"):
+        read()
+
+
+def test_a_replaced_source_is_noticed_whatever_its_size_and_time(tmp_path: Path) -> None:
+    path, store = tmp_path / "film.mp4", Store(str(tmp_path / "work"))
+    path.write_bytes(b"first")
+    sha256, status = hashlib.sha256(b"first").hexdigest(), path.stat()
+
+    def read() -> bytes:
+        with probed_copy(str(path), sha256, store) as copy:
+            return copy.read_bytes()
+
+    assert read() == read() == b"first"
+    path.write_bytes(b"other")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(SourceChanged, match="replaced since it was probed"):
+        read()
+    path.write_bytes(b"first")
+    assert read() == b"first"
+    with pytest.raises(SourceChanged, match="while it was being read"), probed_copy(str(path), sha256, store):
+        path.write_bytes(b"other")
+
+
+def test_a_replaced_remote_source_is_noticed(remote: MemoryFileSystem, tmp_path: Path) -> None:
+    store, sha256 = Store(str(tmp_path / "work")), hashlib.sha256(b"first").hexdigest()
+    for _ in range(2):
+        with probed_copy("memory://fetch/film.mp4", sha256, store) as copy:
+            assert copy.read_bytes() == b"first"
+    remote.pipe_file("/fetch/film.mp4", b"other")
+    with pytest.raises(SourceChanged), probed_copy("memory://fetch/film.mp4", sha256, store):
+        pass
+
+
 def test_a_download_that_fails_leaves_nothing(
     remote: MemoryFileSystem, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,7 +133,7 @@ def test_a_download_that_fails_leaves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(MemoryFileSystem, "get_file", broken)
-        with pytest.raises(ConnectionError), local_copy("memory://fetch/film.mp4"):
+        with pytest.raises(MachineSuspected, match="the line went dead"), local_copy("memory://fetch/film.mp4"):
             pass
     assert [path.suffix for path in cache.iterdir()] == [".lock"]
     with local_copy("memory://fetch/film.mp4") as path:

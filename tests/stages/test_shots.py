@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from demix.errors import MachineTrouble
 from demix.media.limits import MediaLimits
 from demix.media.probe import probe
 from demix.models.shots import Boundaries
 from demix.records import Probe, Shots, Source
+from demix.sources.fetch import SourceChanged
 from demix.stage import Context, Failed, Item, Kept, Outcome
 from demix.stages.shots import ShotsSettings, ShotsStage, clips_of, shots_between
 from demix.store import Store
@@ -144,8 +148,31 @@ def test_a_source_that_vanished_raises_for_the_engine_to_note(tmp_path: Path) ->
     path.unlink()
     stage = ShotsStage(ShotsSettings())
     stage.open(Context(store=Store(str(tmp_path / "store")), fingerprint="0" * 32))
+    item = Item(Source(id="0" * 16, uri=str(path), kind="web"), {"probe": facts})
+    with pytest.raises(MachineTrouble, match="is gone with all that lay beside it"):
+        stage.run([item])
+    (tmp_path / "another.mp4").touch()
     with pytest.raises(FileNotFoundError):
-        stage.run([Item(Source(id="0" * 16, uri=str(path), kind="web"), {"probe": facts})])
+        stage.run([item])
+
+
+def test_a_source_that_was_replaced_is_not_taken_for_the_one_that_was_probed(tmp_path: Path) -> None:
+    """Also where size and time are those of the old one."""
+    path = write_film(tmp_path / "film.mp4", shot(1, 30))
+    facts, status = probe(path, MediaLimits()), path.stat()
+    stage = ShotsStage(ShotsSettings())
+    stage.open(Context(store=Store(str(tmp_path / "store")), fingerprint="0" * 32))
+    item = Item(Source(id="0" * 16, uri=str(path), kind="web"), {"probe": facts})
+    assert isinstance(stage.run([item])[0], Kept)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with pytest.raises(SourceChanged, match="was replaced since it was probed"):
+        stage.run([item])
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert isinstance(stage.run([item])[0], Kept), "the old one is back: another time, the same content"
 
 
 def test_a_source_of_which_nothing_decodes_fails_with_the_decoders_words(tmp_path: Path) -> None:
@@ -154,6 +181,7 @@ def test_a_source_of_which_nothing_decodes_fails_with_the_decoders_words(tmp_pat
     content = bytearray(path.read_bytes())
     content[600:-200] = b"\x00" * (len(content) - 800)
     path.write_bytes(content)
+    facts = facts.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
     stage = ShotsStage(ShotsSettings())
     stage.open(Context(store=Store(str(tmp_path / "store")), fingerprint="0" * 32))
     (outcome,) = stage.run([Item(Source(id="0" * 16, uri=str(path), kind="web"), {"probe": facts})])
