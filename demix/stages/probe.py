@@ -42,8 +42,6 @@ class ProbeStage(Stage):
     def _probe(self, item: Item) -> Outcome:
         if not isinstance(item.subject, Candidate):
             raise TypeError(f"{item.id}: probing needs a candidate, not a {item.subject.name}")
-        from demix.media.probe import probe
-
         try:
             return Kept(self._read(item.subject))
         except MediaError as error:
@@ -55,6 +53,8 @@ class ProbeStage(Stage):
             raise
 
     def _read(self, candidate: Candidate) -> Probe:
+        from demix.media.probe import probe
+
         uri = candidate.uri
         with local_copy(uri, was_there=bool(candidate.stamp)) as path:
             before = state_of(uri, path)
