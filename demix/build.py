@@ -16,7 +16,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -32,6 +32,7 @@ from demix.engine.progress import busy, meter, tell_done_before
 from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions, make_runner
 from demix.film import film_of
+from demix.models.missing import MissingPackage
 from demix.preflight import check_nodes, check_places, check_weights
 from demix.records import Candidate, Kind, Probe, Shots, Source
 from demix.sources.discover import DEFAULT_KIND, discover
@@ -81,6 +82,7 @@ class Build:
         """Whether anything was left to do so far."""
         self._make_runner = runner or (lambda: make_runner(settings.engine))
         self._runner: Runner | None = None
+        self._planned: list[Stage] = []
         self._named: list[Candidate] | None = None
 
     # --- sources ------------------------------------------------------------------------------------------------------
@@ -239,18 +241,29 @@ class Build:
     @property
     def runner(self) -> Runner:
         """Made when first asked for: a build that has nothing to do starts no cluster. Raises `ConfigError` if a node
-        of it does not see the dataset or the work store, or lacks weights."""
+        of it does not see the dataset or the work store, or lacks weights of stages that are going to run."""
         if self._runner is None:
             self._runner = self._make_runner()
             check_nodes(self._runner, {"--output": Store(str(self.dataset)), "--work": self.store})
-            check_weights(self._runner, recipe.all_stages(self.settings), self.settings.engine)
+            check_weights(self._runner, self._planned, self.settings.engine)
         return self._runner
 
+    def _runner_for(self, phase: Phase) -> Runner:
+        """The runner, of which every node has what the stages of a phase need."""
+        stages = [step.stage for step in phase.steps]
+        if self._runner is not None and not {stage.name for stage in stages} <= {one.name for one in self._planned}:
+            check_weights(self._runner, stages, self.settings.engine)
+        self._planned = [*self._planned, *stages]
+        return self.runner
+
     @contextmanager
-    def working(self) -> Iterator[None]:
+    def working(self, stages: Sequence[Stage] = ()) -> Iterator[None]:
         """To be open while anything of this build is written: checks settings and places, and keeps other builds out of
-        them. Raises `ConfigError`."""
-        self.phases()  # a stage or model that is none is found now, and not after hours of the phases before it
+        them. `stages` are those that are going to run: what one of them lacks is found before any begins, and not after
+        hours of the phases before it. Raises `ConfigError`."""
+        with suppress(MissingPackage):  # for a stage that does not run now, a package need not be here
+            self.phases()  # a stage or model that is none is found now as well
+        self._planned = list(stages)
         check_places(self.dataset, self.store)
         with ExitStack() as locks:
             for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
@@ -290,7 +303,7 @@ class Build:
                 log_folder=self.log_folder,
                 on_part=progress.part,
             )
-            phase.run(lambda: self.runner, options, done, partial(done, judged=True))
+            phase.run(lambda: self._runner_for(phase), options, done, partial(done, judged=True))
         self.note_timing(phase.name, survey.pending, time.monotonic() - started)
 
     def begin_work(self) -> None:

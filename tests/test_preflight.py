@@ -16,7 +16,7 @@ from demix.config import ConfigError
 from demix.engine.sequential import SequentialRunner
 from demix.errors import MachineTrouble
 from demix.preflight import check_nodes, check_places
-from demix.recipe import BuildSettings
+from demix.recipe import BuildSettings, all_stages, clip_stages, index_stages, load_settings, source_stages
 from demix.store import Store, sweep
 
 
@@ -73,6 +73,33 @@ def test_a_build_asks_its_nodes_before_it_gives_them_work(tmp_path: Path) -> Non
     build = Build(BuildSettings(), dataset, runner=lambda: Cluster(dataset))
     with pytest.raises(ConfigError, match=r"node 10\.0\.0\.2 cannot see it"):
         _ = build.runner
+
+
+@pytest.mark.parametrize("given", ["open", "paper"])
+def test_index_asks_for_nothing_but_what_index_needs(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No weights, keys or packages of models over clips; `build` and `annotate` ask for them before they begin."""
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setattr("demix.models.shots.transnetv2.TransNetShots.weights", lambda settings: ())
+    build = Build(load_settings(given), tmp_path / "data", runner=SequentialRunner)
+    with build.working([*source_stages(build.settings), *index_stages(build.settings)]):
+        assert build.runner
+    for stages in (all_stages, clip_stages):
+        with build.working(stages(build.settings)), pytest.raises(ConfigError, match="the weights audiobox"):
+            _ = build.runner
+
+
+def test_a_phase_asks_for_what_was_not_asked_for_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the runner runs already."""
+    monkeypatch.setenv("DEMIX_WEIGHTS", str(tmp_path / "none"))
+    build = Build(load_settings("open"), tmp_path / "data", runner=SequentialRunner)
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    build.name_sources([str(tmp_path / "film.mp4")], None)
+    with build.working():
+        assert build.runner
+        with pytest.raises(ConfigError, match="the weights audiobox"):
+            build._runner_for(build.clip_phase())
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,12 @@ from rich.console import Console
 from demix.build import Build
 from demix.commands.common import open_build, print_funnels, save_settings
 from demix.config import ConfigError
+from demix.engine.progress import busy
+from demix.recipe import all_stages, clip_stages, index_stages, source_stages
 from demix.summary import summarise, verdict
+
+_SHOWN = 3
+"""Of the inputs, how many the first line names."""
 
 
 def build(args: argparse.Namespace) -> int:
@@ -20,7 +25,7 @@ def build(args: argparse.Namespace) -> int:
 
         return plan(args)
     made = open_build(args)
-    with made.working():
+    with made.working(all_stages(made.settings)):
         _index(made, args)
         made.annotate()
         return _pack(made, args.keep_work)
@@ -29,7 +34,7 @@ def build(args: argparse.Namespace) -> int:
 def index(args: argparse.Namespace) -> int:
     """The clip table."""
     made = open_build(args)
-    with made.working():
+    with made.working([*source_stages(made.settings), *index_stages(made.settings)]):
         _index(made, args)
         summary = summarise(made, annotated=False)
         print_funnels(Console(), summary.funnels)
@@ -40,7 +45,8 @@ def index(args: argparse.Namespace) -> int:
 def annotate(args: argparse.Namespace) -> int:
     """Every clip through the stages."""
     made = open_build(args, saved=True)
-    with made.working():
+    _tell_last_build(made, args)
+    with made.working(clip_stages(made.settings)):
         made.annotate()
         save_settings(made)
         summary = summarise(made)
@@ -51,6 +57,7 @@ def annotate(args: argparse.Namespace) -> int:
 def pack(args: argparse.Namespace) -> int:
     """Shards, manifests and report."""
     made = open_build(args, saved=True)
+    _tell_last_build(made, args)
     with made.working():
         return _pack(made, args.keep_work)
 
@@ -64,10 +71,21 @@ def replay(args: argparse.Namespace) -> int:
 
 
 def _index(made: Build, args: argparse.Namespace) -> None:
-    count = made.name_sources(args.sources, args.kind, args.limit)
-    print(f"{count} source files named", file=sys.stderr)
+    inputs = ", ".join(args.sources[:_SHOWN]) + (" …" if len(args.sources) > _SHOWN else "")
+    with busy(f"looking for source files in {inputs}", first=0.5):
+        count = made.name_sources(args.sources, args.kind, args.limit)
+    _tell(f"{count} source files named ({inputs}); dataset {args.output}, profile {made.settings.profile}")
     save_settings(made)
     made.index()
+
+
+def _tell_last_build(made: Build, args: argparse.Namespace) -> None:
+    _tell(f"{args.command}: {args.output}, with the settings of its last build (profile {made.settings.profile})")
+
+
+def _tell(text: str) -> None:
+    """Something that is said before the work begins; libraries that take seconds to import are not there yet."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _pack(made: Build, keep_work: bool) -> int:

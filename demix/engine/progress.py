@@ -136,10 +136,11 @@ def meter(
 
 
 @contextmanager
-def busy(what: str, every: float = LINE_EVERY_SECONDS) -> Iterator[None]:
-    """Says now and then that something whose length nobody knows is going on; nothing if it is soon over."""
+def busy(what: str, every: float = LINE_EVERY_SECONDS, first: float | None = None) -> Iterator[None]:
+    """Says now and then that something whose length nobody knows is going on; nothing if it is over before `first`
+    seconds (else `every`) have passed."""
     began = time.monotonic()
-    with _repeated(lambda: _say(f"{what}: {duration(time.monotonic() - began)} so far"), every):
+    with _repeated(lambda: _say(f"{what}: {duration(time.monotonic() - began)} so far"), every, first):
         yield
 
 
@@ -166,13 +167,15 @@ class _Shown(ProgressColumn):
 
 
 @contextmanager
-def _repeated(say: Callable[[], None], every: float) -> Iterator[None]:
-    """Calls `say` again and again, `every` so many seconds, while the block lasts."""
+def _repeated(say: Callable[[], None], every: float, first: float | None = None) -> Iterator[None]:
+    """Calls `say` again and again, `every` so many seconds, while the block lasts; the first time after `first`."""
     over = threading.Event()
 
     def repeat() -> None:
-        while not over.wait(every):
+        wait = every if first is None else first
+        while not over.wait(wait):
             say()
+            wait = every
 
     thread = threading.Thread(target=repeat, name="progress", daemon=True)
     thread.start()

@@ -54,6 +54,9 @@ def test_work_of_unknown_length_is_told(capsys: pytest.CaptureFixture[str]) -> N
     with busy("writing manifests", every=0.05):
         time.sleep(0.2)
     assert capsys.readouterr().err.startswith("writing manifests: 0 s so far\n")
+    with busy("looking for films", every=10.0, first=0.05):
+        time.sleep(0.2)
+    assert capsys.readouterr().err == "looking for films: 0 s so far\n"
 
 
 def test_what_is_only_judged_says_nothing_of_the_pace(clock: _Clock) -> None:
