@@ -1,4 +1,4 @@
-# Needs Python >= 3.11, git and make; everything else it brings itself.
+# Needs Python 3.11 to 3.13, git and make; everything else it brings itself.
 .DEFAULT_GOAL := help
 .PHONY: help demo train-demo ablation-demo test test-all lint format bench spleeter-env clean lock
 
@@ -54,10 +54,9 @@ format: $(VENV)/.ready  ## put the code into the project's format
 bench: $(VENV)/.ready  ## every benchmark; results in benchmarks/results
 	$(RUN)/python -m benchmarks
 
-# Without this project's own settings, which ask for a newer numpy than TensorFlow 2.12 can take.
 spleeter-env: | $(UV)  ## Spleeter's own package in an environment of its own, for demixing.two=spleeter_package
 	$(UV) venv --quiet --allow-existing --python 3.11 .spleeter
-	$(UV) pip install --quiet --no-config --python .spleeter/bin/python 'spleeter==2.4.2' 'numpy<2'
+	$(UV) pip install --quiet --python .spleeter/bin/python 'spleeter==2.4.2' 'numpy<2'
 
 clean:  ## remove what was built (not the environment)
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -66,10 +65,13 @@ clean:  ## remove what was built (not the environment)
 lock: | $(UV)  ## choose the exact versions of constraints.txt anew
 	$(UV) pip compile --universal $(addprefix --extra ,$(EXTRAS)) --python-version 3.11 --no-emit-index-url --no-header --no-annotate \
 		pyproject.toml --output-file constraints.txt
+	@# The marker of all environments in pyproject.toml says nothing.
+	sed -i.old "s/ ; python_full_version < '3.14' and (([^()]*) or sys_platform == 'linux')$$//" constraints.txt
+	rm constraints.txt.old
 
-# constraints.txt is a whole lock, so nothing is resolved: Resemblyzer's and facenet-pytorch's own pins are outdated.
+# constraints.txt is a whole lock, so nothing is resolved.
 $(VENV)/.ready: constraints.txt pyproject.toml | $(UV)
-	$(UV) venv --quiet --allow-existing --python '>=3.11' $(VENV)
+	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' $(VENV)
 	$(UV) pip install --quiet --compile-bytecode --python $(RUN)/python --no-deps --requirement constraints.txt
 	$(UV) pip install --quiet --python $(RUN)/python --no-deps --editable .
 	@touch $@

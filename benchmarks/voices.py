@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from benchmarks.diarization_error import error_rate, read_rttm
 from demix.media.audio import mono, read_wave
@@ -127,25 +126,15 @@ def diarization_rows(media: Path) -> Iterator[str]:
 
 
 def detector_rows(media: Path) -> Iterator[str]:
-    """MTCNN's cost against the cascade of the wheel that its nets come from."""
-    from facenet_pytorch.models.utils.detect_face import detect_face
-
+    """MTCNN's cost."""
     faces = MtcnnFaces()
     for name in ("friday.mp4", "latentsync_demo1.mp4", "grid/bbaf2n.mpg"):
         pictures = read_recording(media / "video" / name, seconds=4)[0][::6]
-        nets = (faces.proposer, faces.refiner, faces.confirmer)
-        counts, costs = [], []
-        for wheel in (False, True):
-            began = time.process_time()
-            with torch.inference_mode():
-                if wheel:
-                    found = detect_face(pictures, 32, *nets, [0.6, 0.7, 0.9], 0.709, torch.device("cpu"))[0]
-                else:
-                    found = faces.detect(pictures)
-            costs.append(f"{1000 * (time.process_time() - began) / len(pictures):.0f}")
-            counts.append(str(sum(len(boxes) for boxes in found)))
+        began = time.process_time()
+        found = faces.detect(pictures)
+        cost = 1000 * (time.process_time() - began) / len(pictures)
         size = f"{pictures.shape[2]}x{pictures.shape[1]}"
-        yield f"| {name} | {size} | {' | '.join(costs)} | {' | '.join(counts)} |"
+        yield f"| {name} | {size} | {cost:.0f} | {sum(len(boxes) for boxes in found)} |"
 
 
 def report(media: Path) -> str:
@@ -168,10 +157,10 @@ def report(media: Path) -> str:
             "|" + "---|" * 6,
             *diarization_rows(media),
             "",
-            "Face detection, milliseconds a frame and boxes found, ours against the wheel's own cascade:",
+            "Face detection, milliseconds a frame and boxes found:",
             "",
-            "| film | size | ours ms | wheel ms | ours boxes | wheel boxes |",
-            "|" + "---|" * 6,
+            "| film | size | ms | boxes |",
+            "|" + "---|" * 4,
             *detector_rows(media),
             "",
         ]

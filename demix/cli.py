@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from demix import DISTRIBUTION, __version__
 from demix.cli_options import costs, output, running, settings, sources
 
 EPILOG = """\
@@ -46,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action=_Version, help="print the version")
+    top.add_argument("--version", action="version", version=f"{DISTRIBUTION} {__version__}", help="print the version")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     _phases(commands)
@@ -248,19 +249,6 @@ def _command(
     made = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
     made.set_defaults(run=run)
     return made
-
-
-class _Version(argparse.Action):
-    """Looks the version up only when asked: reading package metadata takes longer than all of `--help`."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, **rest: object):
-        super().__init__(option_strings, dest, nargs=0, help="print the version")
-
-    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> None:
-        from importlib.metadata import version
-
-        print(f"demix {version('demix')}")
-        parser.exit()
 
 
 if __name__ == "__main__":

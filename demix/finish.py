@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from demix import __version__
 from demix.build import CANDIDATES, FINISHED, Build, SourceEnd
 from demix.dataset import layout
 from demix.dataset.manifest import KeptClip, Quarantined, Rejected, Row, SourceRow, write_manifests
@@ -27,7 +28,7 @@ from demix.store import Store, atomic, sweep
 
 BUILD = "build.json"
 TIMINGS = "timings.json"
-_VERSIONED = ("demix", "ray", "pyarrow", "av", "imageio-ffmpeg", "numpy", "scipy", "torch", "scenedetect-headless")
+_VERSIONED = ("ray", "pyarrow", "av", "imageio-ffmpeg", "numpy", "scipy", "torch", "scenedetect-headless")
 
 
 def finish(build: Build, shards: Sequence[Shard], keep_work: bool) -> Path:
@@ -90,7 +91,11 @@ def describe(build: Build) -> dict[str, Any]:
         "reproduce": "demix build DATASET/manifests/sources.parquet --config DATASET/build.json --output NEW",
         "models": {role: _described(choice) for role, choice in judges(build.settings).items()},
         "stages": stages,
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}},
+        "versions": {
+            "python": platform.python_version(),
+            "demix": __version__,
+            **{name: version(name) for name in _VERSIONED},
+        },
         "config": build.settings.model_dump(mode="json", exclude={"engine"}),
     }
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from facenet_pytorch import MTCNN
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from resemblyzer import VoiceEncoder
 from silero_vad import load_silero_vad
 
+from demix.models.diarization import voice_encoder
+from demix.models.faces.mtcnn import MtcnnFaces
 from demix.records import SUBSETS
 from tests.films import Effect, FilmTruth, Music, Shot, Speech, View, make_film, pictures, sounds, speech
 from tests.films.demo import FEATURE, make_demo
@@ -210,16 +210,15 @@ def test_a_mouth_opens_and_nothing_else_moves() -> None:
 
 
 def test_people_are_seen_on_their_pictures_and_nobody_in_the_scenery() -> None:
-    torch.set_num_threads(1)
-    detector = MTCNN(keep_all=True, device="cpu")
+    detector = MtcnnFaces(smallest=20)
     for name in (*pictures.PEOPLE, *pictures.SCENES):
         picture = pictures.load(name)
         camera = pictures.Camera(picture, View(0.5, 0.4, 0.98), View(0.5, 0.37, 0.9), (640, 360), seed=1)
         for progress in (0.0, 1.0):
             mouths = dict.fromkeys(range(len(picture.faces)), progress)
-            _, scores = detector.detect(camera.frame(progress, 1.0, mouths))
-            sure = sum(score is not None and score >= 0.97 for score in scores)
-            assert sure == len(picture.faces), (name, progress, scores)
+            (boxes,) = detector.detect(camera.frame(progress, 1.0, mouths)[None])
+            sure = sum(box.score >= 0.97 for box in boxes)
+            assert sure == len(picture.faces), (name, progress, boxes)
 
 
 def test_sentences_are_heard_as_speech_and_music_and_effects_are_not() -> None:
@@ -241,10 +240,17 @@ def test_sentences_are_heard_as_speech_and_music_and_effects_are_not() -> None:
 
 @pytest.mark.slow
 def test_voices_are_told_apart_by_ear() -> None:
-    encoder = VoiceEncoder("cpu", verbose=False)
-    heard = {
-        voice: [encoder.embed_utterance(speech.say(voice, line, 16000)) for line in range(3)] for voice in speech.VOICES
-    }
+    encoder = voice_encoder.load()
+
+    def described(wave: np.ndarray) -> np.ndarray:
+        """The mean voice of windows of 1.6 s, half a window apart, of length 1."""
+        mel = voice_encoder.mel_spectrogram(wave)
+        windows = np.stack([mel[start : start + 160] for start in range(0, max(len(mel) - 160, 0) + 1, 80)])
+        with torch.inference_mode():
+            mean = encoder(torch.from_numpy(windows)).numpy().mean(0)
+        return mean / np.linalg.norm(mean)
+
+    heard = {voice: [described(speech.say(voice, line, 16000)) for line in range(3)] for voice in speech.VOICES}
     for a in speech.VOICES:
         for b in speech.VOICES:
             distances = [1 - float(np.dot(x, y)) for x in heard[a] for y in heard[b]]

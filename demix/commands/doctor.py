@@ -14,7 +14,7 @@ from subprocess import PIPE, SubprocessError
 from rich.console import Console
 from rich.table import Table
 
-from demix import processes, weights
+from demix import DISTRIBUTION, processes, weights
 from demix.commands.common import settings_of
 from demix.config import ConfigError
 from demix.engine.runner import EngineSettings
@@ -95,7 +95,7 @@ def _packages(*names: str) -> str:
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError as error:
-            raise Problem(f"{name} is not installed; run `make .venv/.ready`") from error
+            raise Problem(f"{name} is not installed; run `pip install --force-reinstall {DISTRIBUTION}`") from error
     return ", ".join(found)
 
 

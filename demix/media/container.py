@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
@@ -60,7 +60,7 @@ def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
         av.logging.set_level(av.logging.DEBUG)
         with av.logging.Capture() as lines:
             try:
-                container = av.open("fd:", options=options, metadata_errors="replace")
+                container = open_leniently("fd:", options=options)
             except av.FFmpegError as error:
                 raise _refusal(error, [line for _, _, line in lines], limits) from error
         av.logging.set_level(av.logging.ERROR)
@@ -69,6 +69,14 @@ def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
             yield container
     finally:
         os.close(descriptor)
+
+
+def open_leniently(file: Any, **options: Any) -> InputContainer:
+    """`av.open` for reading, whatever bytes are in a film's tags. PyAV 19 has no option for it and needs none."""
+    import av
+
+    lenient = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+    return av.open(file, **options, **lenient)
 
 
 def frame_pts(container: InputContainer, frame: VideoFrame) -> int:

@@ -14,6 +14,8 @@ from typing import Any
 import av
 from av.container import InputContainer
 
+from demix.media.container import open_leniently
+
 FORMATS = {"mp4": "mov", "flac": "flac"}
 
 
@@ -32,7 +34,7 @@ def _measured(kind: str, data: bytes) -> dict[str, Any]:
     # The only protocol that is allowed does not exist: external references inside the container lead nowhere.
     options = {"format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2" if kind == "mp4" else kind, "protocol_whitelist": "none"}
     try:
-        with av.open(io.BytesIO(data), format=FORMATS[kind], options=options, metadata_errors="replace") as container:
+        with open_leniently(io.BytesIO(data), format=FORMATS[kind], options=options) as container:
             return video(container) if kind == "mp4" else sound(container)
     except (av.FFmpegError, ValueError) as error:
         return {"error": f"{type(error).__name__}: {error}"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from demix import DISTRIBUTION
 from demix.config import ConfigError
 
 
@@ -10,6 +11,6 @@ class MissingPackage(ConfigError):
 
     def __init__(self, model: str, package: str, extra: str):
         super().__init__(
-            f"the model {model} needs {package}, which is not installed: run `pip install 'demix[{extra}]'` "
+            f"the model {model} needs {package}, which is not installed: run `pip install '{DISTRIBUTION}[{extra}]'` "
             "or choose another model"
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
+from demix import DISTRIBUTION
 from demix.config import ConfigError, Settings
 from demix.processes import null_input
 from demix.sources.corpus import Entry
@@ -166,5 +167,5 @@ def _yt_dlp() -> Any:
     try:
         import yt_dlp
     except ImportError as error:
-        raise ConfigError("yt-dlp is not installed; run `pip install 'demix[web]'`") from error
+        raise ConfigError(f"yt-dlp is not installed; run `pip install '{DISTRIBUTION}[web]'`") from error
     return yt_dlp

@@ -8,8 +8,8 @@ from pathlib import Path
 from mtv_train.commands.sample import add_place, place_of
 
 EPILOG = """\
-Needs the package gradio: pip install 'demix[studio]'. The page is reached from this machine alone; from another one,
-through ssh: ssh -L 7860:127.0.0.1:7860 HOST. Every video that is made stays in OUT, with its sidecar.
+Needs the package gradio: pip install 'demix-dataset[studio]'. The page is reached from this machine alone; from another
+one, through ssh: ssh -L 7860:127.0.0.1:7860 HOST. Every video that is made stays in OUT, with its sidecar.
 """
 
 

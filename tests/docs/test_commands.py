@@ -31,6 +31,8 @@ NOT_RUN = {
     "python -m mtv_train evaluate --generated VIDEOS --reference DATASET --metrics all --out SCORES": (
         "tests/mtv_train/evaluate/test_docs.py"
     ),
+    "pip install .": "tests/plain_install.sh, which .ci/run calls",
+    "pip install '.[train,web]'": "changes the environment; tests/plain_install.sh installs without extras",
     "make test": "would run this test within itself",
     "source .venv/bin/activate": "changes a person's shell; there is nothing to see in a child",
     "sed -i '/^<!-- generated/q' docs/configuration.md && demix config --reference >> docs/configuration.md": (

@@ -1,4 +1,4 @@
-"""Who speaks when, from two small nets whose weights travel in their wheels."""
+"""Who speaks when, from two small nets whose weights are installed with them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from demix.lazy_module import lazy_module
 from demix.media.audio import mono, resample
-from demix.models.compiling import compiling
 from demix.models.diarization import Speech
 from demix.records import Turn
 
@@ -20,18 +19,17 @@ else:
 
 hierarchy: Any = lazy_module("scipy.cluster.hierarchy")
 distance: Any = lazy_module("scipy.spatial.distance")
-resemblyzer: Any = lazy_module("resemblyzer")
 silero: Any = lazy_module("silero_vad")
+voice_encoder: Any = lazy_module("demix.models.diarization.voice_encoder")
 
 RATE = 16_000
+"""What both nets were trained at."""
 VAD_STEP = 512 / RATE
 """Seconds between two answers of the voice activity detector."""
-HOP = 0.01
-"""Seconds between two columns of the spectrogram that the voice encoder reads."""
 
 
 class LiteDiarizer:
-    """silero-vad finds speech, Resemblyzer describes 1.6 s windows of it, average linkage groups the windows.
+    """silero-vad finds speech, Resemblyzer's encoder describes 1.6 s windows of it, average linkage groups the windows.
 
     One speaker at a time: overlapping speech goes to whoever dominates it. Trust the number of speakers and the
     presence of speech more than exact turns; see `benchmarks/results/voices.md` for what was measured.
@@ -39,7 +37,7 @@ class LiteDiarizer:
 
     name: ClassVar[str] = "lite"
     revision: ClassVar[str] = "1"
-    licence: ClassVar[str] = "MIT (silero-vad wheel), Apache-2.0 (Resemblyzer wheel); code and weights"
+    licence: ClassVar[str] = "MIT (silero-vad), Apache-2.0 (weights of Resemblyzer, carried along)"
 
     onset: ClassVar[float] = 0.3
     """Speech begins at this probability; it ends .15 below."""
@@ -72,9 +70,7 @@ class LiteDiarizer:
 
     def __init__(self, threads: int = 1):
         self.vad = silero.load_silero_vad()
-        self.encoder = resemblyzer.VoiceEncoder("cpu", verbose=False).eval()
-        with compiling():  # librosa, which makes the spectrogram, does so at its first use
-            resemblyzer.wav_to_mel_spectrogram(np.zeros(RATE, np.float32))
+        self.encoder = voice_encoder.load()
         torch.set_num_threads(threads)  # last: importing silero-vad sets it to 1
 
     def diarize(self, wave: np.ndarray, sample_rate: int) -> Speech:
@@ -127,9 +123,10 @@ class LiteDiarizer:
 
     def _voices(self, sound: np.ndarray, windows: list[tuple[float, float]]) -> np.ndarray:
         """One unit vector of 256 numbers per window; a short window is repeated up to the length that is usual."""
-        mel = resemblyzer.wav_to_mel_spectrogram(sound)
-        columns = round(self.grouping_window / HOP)
-        rows = [np.resize(mel[int(start / HOP) : round(end / HOP)], (columns, mel.shape[1])) for start, end in windows]
+        mel = voice_encoder.mel_spectrogram(sound)
+        hop = voice_encoder.HOP
+        columns = round(self.grouping_window / hop)
+        rows = [np.resize(mel[int(start / hop) : round(end / hop)], (columns, mel.shape[1])) for start, end in windows]
         return self.encoder(torch.from_numpy(np.stack(rows))).numpy()
 
     def _speakers(self, voices: np.ndarray) -> np.ndarray:

@@ -24,8 +24,8 @@ BATCH = 8
 class MtcnnFaces:
     """Zhang et al. 2016, "Joint Face Detection and Alignment using Multi-task Cascaded Convolutional Networks".
 
-    Nets and weights are those of the `facenet-pytorch` wheel. The cascade around them is ours: its resizing by OpenCV
-    and its channels-last convolutions take about half of the CPU time of the wheel's own loop for the same boxes.
+    The weights are those of `facenet-pytorch`. The cascade around the nets is ours: its resizing by OpenCV and its
+    channels-last convolutions take about half of the CPU time of that package's own loop for the same boxes.
 
     Frontal and half-turned faces are found in nearly every frame, profiles now and then, backs of heads rarely.
     Statues, dolls and posters are faces to it.
@@ -33,7 +33,7 @@ class MtcnnFaces:
 
     name: ClassVar[str] = "mtcnn"
     revision: ClassVar[str] = "1"
-    licence: ClassVar[str] = "MIT (code and weights: the facenet-pytorch wheel)"
+    licence: ClassVar[str] = "MIT (weights of facenet-pytorch, carried along)"
 
     thresholds: ClassVar[tuple[float, float, float]] = (0.7, 0.7, 0.9)
     """Least score after each net; the last is the face's own score (from .97 on, hardly a face is false)."""
@@ -42,12 +42,12 @@ class MtcnnFaces:
 
     def __init__(self, threads: int = 1, smallest: int = 32):
         """`smallest`: side in pixels of the smallest face to look for; cost grows with its inverse square."""
-        from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+        from demix.models.faces import mtcnn_network
 
         torch.set_num_threads(threads)
         self.smallest = smallest
-        self.proposer, self.refiner, self.confirmer = (net().eval() for net in (PNet, RNet, ONet))
-        self.proposer.to(memory_format=torch.channels_last)
+        self.proposer, self.refiner, self.confirmer = mtcnn_network.load()
+        self.proposer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
 
     def detect(self, frames: np.ndarray) -> list[list[Box]]:
         """Faces on `frames`, uint8 RGB (frames, height, width, 3), the surest first; boxes are clipped to the frame."""
@@ -112,8 +112,8 @@ def _judge(
         cv2.resize(frames[frame, y0:y1, x0:x1], (side, side), interpolation=cv2.INTER_AREA)
         for frame, (x0, y0, x1, y1) in zip(owner.tolist(), corners.tolist(), strict=True)
     ]
-    answer = net(_tensor(np.stack(crops)))
-    shifts, score = answer[0], answer[-1][:, 1]
+    shifts, chances = net(_tensor(np.stack(crops)))
+    score = chances[:, 1]
     accepted = score > threshold
     return _shifted(boxes, shifts)[accepted], score[accepted], owner[accepted]
 

@@ -57,7 +57,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(WeightsMissing, match="HF_TOKEN"):
         PyannoteDiarizer(PyannoteSettings(), "cpu")
     monkeypatch.setitem(sys.modules, "pyannote.audio.core.plda", None)
-    with pytest.raises(ConfigError, match=r"demix\[pyannote\]"):
+    with pytest.raises(ConfigError, match=r"demix-dataset\[pyannote\]"):
         PyannoteDiarizer(PyannoteSettings(folder=str(tmp_path)), "cpu")
     assert os.environ["PYANNOTE_METRICS_ENABLED"] == "0", "before the package is imported"
     with pytest.raises(ConfigError, match=r"config\.yaml is missing"):

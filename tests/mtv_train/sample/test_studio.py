@@ -16,13 +16,13 @@ from tests.mtv_train.sample.making import write_picture, write_tone
 from tests.report.browser import Browser, chromium
 
 HERE = importlib.util.find_spec("gradio") is not None
-needs_gradio = pytest.mark.skipif(not HERE, reason="gradio is not here (pip install 'demix[studio]')")
+needs_gradio = pytest.mark.skipif(not HERE, reason="gradio is not here (pip install 'demix-dataset[studio]')")
 
 
 @pytest.mark.skipif(HERE, reason="gradio is here")
 def test_without_gradio_the_remedy_is_said(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["studio", str(model)]) == 2
-    assert "needs gradio, which is not installed: run `pip install 'demix[studio]'`" in capsys.readouterr().err
+    assert "needs gradio, which is not installed: run `pip install 'demix-dataset[studio]'`" in capsys.readouterr().err
 
 
 @needs_gradio
