@@ -139,7 +139,9 @@ def validate(kind: type[S], tree: Mapping[str, Any]) -> S:
 def _explain(kind: type[Settings], problem: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{path}: {problem['msg']} (got {problem['input']!r})"
+        # A rule between settings is given all of them, which is thousands of characters; its message names the fields.
+        got = "" if isinstance(problem["input"], Mapping) else f" (got {problem['input']!r})"
+        return f"{path}: {problem['msg']}{got}".removeprefix(": ")
     known = _keys_at(kind, problem["loc"][:-1])
     near = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1, cutoff=0.5)
     return f"{path}: no such setting; " + (f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}")

@@ -139,7 +139,8 @@ class OptimSettings(Settings):
     clip: float = Field(default=1.0, ge=0)
     """Bound of the gradient's norm; 0: none. The release takes 0.1."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of the moving average of the trained parameters; 0: none. It costs 4 bytes a trained parameter."""
+    """Decay of the moving average of the trained parameters; 0: none. Over the first steps it rises from 0.1 to this,
+    as (1 + n) / (10 + n). The average costs 4 bytes a trained parameter."""
 
 
 class StageSettings(Settings):
@@ -209,6 +210,9 @@ class CheckpointSettings(Settings):
     """Those at multiples of so many steps are kept for good; 0: none."""
     wait: bool = False
     """Wait for each save to be committed before training goes on, instead of writing meanwhile."""
+    on_damage: Literal["stop", "fall_back"] = "stop"
+    """What is done when the newest save is not what was written: end with a message that names it, or put it aside with
+    a warning and go on from the newest that is whole."""
 
 
 class ValidationSettings(Settings):

@@ -38,11 +38,20 @@ class WindowSettings(Settings):
     prompt: Literal["paper", "release"] = "paper"
     """Captions without a speaker: the scene alone (paper), or with "No conversation. Scene Description:" before it."""
 
+    @field_validator("fps", mode="before")
+    @classmethod
+    def _written_as_a_number(cls, value: object) -> object:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
     @field_validator("fps")
     @classmethod
     def _rate(cls, value: str) -> str:
-        if not 0 < Fraction(value) <= 240:
-            raise ValueError("must be a number or ratio above 0 and up to 240")
+        try:
+            fits = 0 < Fraction(value) <= 240
+        except (ValueError, ZeroDivisionError):
+            fits = False
+        if not fits:
+            raise ValueError("must be a number or ratio above 0 and up to 240, for instance 24 or 24000/1001")
         return value
 
     @property

@@ -2,7 +2,7 @@
 
     RUN/checkpoints/step_00000200/   what torch.distributed.checkpoint writes, one file a rank
                      state.json      position, settings, dataset, versions
-                     COMMITTED       written last: without it the folder does not count
+                     COMMITTED       the hashes of all of these; written last: without it the folder does not count
 
 Everything is written to `.step_00000200.partial` first, by threads while training goes on, then renamed, then
 committed. Whatever dies when, the newest committed save is whole.
@@ -18,14 +18,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
+import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import nn
-from torch.distributed.checkpoint.state_dict import (
-    get_model_state_dict,
-    get_optimizer_state_dict,
-    set_model_state_dict,
-    set_optimizer_state_dict,
-)
 from torch.optim import Optimizer
 
 from demix.config import ConfigError
@@ -33,8 +28,9 @@ from demix.store import atomic, sync_directory
 from mtv_train.config import CheckpointSettings
 from mtv_train.distributed.ema import Ema
 from mtv_train.distributed.world import World
+from mtv_train.train.integrity import COMMITTED, damage, digests, mark
+from mtv_train.train.restore import restore, tree_of
 
-COMMITTED = "COMMITTED"
 STATE = "state.json"
 
 
@@ -50,11 +46,41 @@ def committed(run: Path) -> list[int]:
 
 def read_state(run: Path, step: int) -> dict[str, Any]:
     """`state.json` of a committed save. Raises `ConfigError` where there is none."""
-    path = folder_of(run, step) / STATE
-    if not (path.parent / COMMITTED).exists():
+    path = _committed_folder(run, step) / STATE
+    try:
+        return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+
+
+def _committed_folder(run: Path, step: int) -> Path:
+    folder = folder_of(run, step)
+    if not (folder / COMMITTED).exists():
         have = ", ".join(map(str, committed(run))) or "none"
         raise ConfigError(f"{run}: no committed checkpoint at step {step} (there are: {have})")
-    return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+    return folder
+
+
+def check_whole(run: Path, step: int, world: World | None = None) -> None:
+    """Raises `DamagedSave` if a committed save is not what was written, and `ConfigError` where there is none. Reads
+    all of it, each rank its share."""
+    wrong = damage(_committed_folder(run, step), world)
+    if not wrong:
+        return
+    others = [other for other in reversed(committed(run)) if other < step]
+    good = next((other for other in others if not damage(folder_of(run, other), world)), None)
+    raise DamagedSave(folder_of(run, step), wrong, good)
+
+
+class DamagedSave(ConfigError):
+    """A committed save that is not what was written. `good`: the newest earlier step whose save is whole."""
+
+    def __init__(self, folder: Path, wrong: str, good: int | None):
+        self.good = good
+        there = (
+            f"the newest earlier save that is whole is of step {good}" if good is not None else "no earlier is whole"
+        )
+        super().__init__(f"{folder} is damaged: {wrong}; {there}")
 
 
 class Checkpoints:
@@ -83,7 +109,7 @@ class Checkpoints:
             aside.mkdir(parents=True)
         self._world.barrier()
         writing = dcp.async_save(
-            _tree(model, optimizer, ema),
+            tree_of(model, optimizer, ema),
             storage_writer=dcp.FileSystemWriter(aside, single_file_per_rank=True, sync_files=True, overwrite=True),
             process_group=self._world.saving,
         )
@@ -105,32 +131,51 @@ class Checkpoints:
 
     def _finish(self, writing: Future[Any], aside: Path, target: Path, state: dict[str, Any]) -> None:
         writing.result()  # on any rank: every rank has written
+        hashes = self._hashes(aside)
         if not self._world.first:
             return
-        commit(aside, target, state)
+        commit(aside, target, state, hashes)
         prune(self.run, self._settings)
 
-    def load(self, step: int, model: nn.Module, optimizer: Optimizer, ema: Ema | None) -> None:
-        """Put a save's values into the model, the optimizer and the average, whatever the number of ranks it had."""
-        tree = _tree(model, optimizer, ema)
-        dcp.load(tree, storage_reader=dcp.FileSystemReader(folder_of(self.run, step)), process_group=self._world.saving)
-        set_model_state_dict(model, tree["model"])
-        set_optimizer_state_dict(model, optimizer, tree["optimizer"])
+    def _hashes(self, aside: Path) -> dict[str, str]:
+        """Of all files of a save. Each rank reads those that it wrote."""
+        own = [path.name for path in aside.glob(f"__{self._world.rank}_*")]
+        ranks: list[Any] = [None] * self._world.size
+        try:
+            found: Any = digests(aside, [*own, *([".metadata"] if self._world.first else [])])
+        except OSError as error:
+            found = error  # told to the others, who would wait for it
+        dist.all_gather_object(ranks, found, group=self._world.saving)
+        for answer in ranks:
+            if isinstance(answer, OSError):
+                raise answer
+        return {name: value for answer in ranks for name, value in answer.items()}
+
+    def load(self, step: int, model: nn.Module, optimizer: Optimizer, ema: Ema | None) -> list[str]:
+        """Put a save's values into the model, the optimizer and the average, whatever the number of ranks it had.
+        What began afresh, in words (`restore`)."""
+        return restore(folder_of(self.run, step), model, optimizer, ema, self._world.saving)
 
 
-def _tree(model: nn.Module, optimizer: Optimizer, ema: Ema | None) -> dict[str, Any]:
-    tree = {"model": get_model_state_dict(model), "optimizer": get_optimizer_state_dict(model, optimizer)}
-    return {**tree, **({"ema": dict(ema.average)} if ema is not None else {})}
-
-
-def commit(aside: Path, target: Path, state: Mapping[str, Any]) -> None:
-    """Rename a finished save to its place and mark it; a crash anywhere in here leaves it whole or not counted."""
+def commit(aside: Path, target: Path, state: Mapping[str, Any], hashes: Mapping[str, str]) -> None:
+    """Rename a finished save to its place and mark it; a crash anywhere in here leaves it whole or not counted.
+    `hashes`: of the files in it but the state's."""
     with atomic(aside / STATE) as path:
         path.write_text(json.dumps(state, indent=2, sort_keys=True), encoding="utf-8")
+    marked = mark({**hashes, **digests(aside, [STATE])})
     os.replace(aside, target)
     sync_directory(target.parent)
     with atomic(target / COMMITTED) as path:
-        path.write_text("", encoding="utf-8")
+        path.write_text(marked, encoding="utf-8")
+
+
+def set_aside(run: Path, step: int) -> Path:
+    """Rename a damaged save, so that it counts no more; where it lies then."""
+    folder = folder_of(run, step)
+    aside = folder.with_name(f"damaged_{folder.name}")
+    shutil.rmtree(aside, ignore_errors=True)  # one of an earlier time
+    os.replace(folder, aside)
+    return aside
 
 
 def prune(run: Path, settings: CheckpointSettings) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,38 @@ from diffusers import CogVideoXDPMScheduler
 from demix.config import ConfigError, validate
 from mtv_train.config import TrainSettings
 from mtv_train.model.transformer import MTVTransformer3DModel
-from mtv_train.train.checkpoint import committed, folder_of, read_state
+from mtv_train.train import identity
+from mtv_train.train.checkpoint import DamagedSave, check_whole, committed, folder_of, read_state
 
 RECIPE = "mtv_train.json"
 """In the exported folder: the settings, the position and the versions that the weights come from."""
+NOTICEABLE = 0.01
+"""Share of untrained weights in an average from which on a person is told."""
 
 
-def export(run: Path, out: Path, step: int | None = None, raw: bool = False) -> tuple[int, bool]:
-    """Write `out`/transformer, `out`/scheduler and `out`/mtv_train.json; the step, and whether it is the average.
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    step: int
+    averaged: bool
+    """Whether it is the moving average."""
+    start_share: float
+    """What part of the average still is the parameters that it began with; 0 where it is no average."""
+
+    @property
+    def warning(self) -> str:
+        """What a person should know of it, or nothing."""
+        if self.start_share < NOTICEABLE:
+            return ""
+        return (
+            f"{self.start_share:.0%} of this moving average still is what it began with, so little is seen of what was "
+            "learnt; --raw exports the parameters themselves"
+        )
+
+
+def export(run: Path, out: Path, step: int | None = None, raw: bool = False) -> Exported:
+    """Write `out`/transformer, `out`/scheduler and `out`/mtv_train.json.
 
     float32, as trained. The encoders are unchanged by training and stay where the recipe names them. Raises
     `ConfigError` if there is no such checkpoint, or `out` exists.
@@ -34,6 +59,11 @@ def export(run: Path, out: Path, step: int | None = None, raw: bool = False) -> 
     if not steps:
         raise ConfigError(f"{run}: no committed checkpoint to export")
     step = steps[-1] if step is None else step
+    try:
+        check_whole(run, step)
+    except DamagedSave as damaged:
+        instead = f"; give --step {damaged.good} to export that one" if damaged.good is not None else ""
+        raise ConfigError(f"{damaged}{instead}") from damaged
     saved = read_state(run, step)
     settings = validate(TrainSettings, saved["settings"])
     averaged = bool(settings.optim.ema) and not raw
@@ -44,7 +74,7 @@ def export(run: Path, out: Path, step: int | None = None, raw: bool = False) -> 
     _scheduler(settings).save_pretrained(aside / "scheduler")
     (aside / RECIPE).write_text(json.dumps({**saved, "average": averaged}, indent=2), encoding="utf-8")
     os.replace(aside, out)
-    return step, averaged
+    return Exported(step, averaged, identity.average(saved)[1] if averaged else 0.0)
 
 
 def _load_model(run: Path, step: int, settings: TrainSettings, averaged: bool) -> MTVTransformer3DModel:

@@ -9,7 +9,7 @@ from typing import Any
 import diffusers
 import torch
 
-from demix.config import ConfigError
+from demix.config import ConfigError, validate
 from mtv_train.config import TrainSettings, differences
 
 
@@ -33,8 +33,8 @@ def check(saved: Mapping[str, Any], settings: TrainSettings, fingerprint: str, a
     Raises `ConfigError` that names them all, unless they are accepted.
     """
     changed = [
-        f"{name} was {before!r}, is {after!r}"
-        for name, (before, after) in differences(saved["settings"], settings.model_dump(mode="json")).items()
+        f"{name} was {before!r}, is {after!r}" + (f" ({AT_THE_START[name]})" if name in AT_THE_START else "")
+        for name, (before, after) in differences(_known(saved["settings"]), settings.model_dump(mode="json")).items()
     ]
     if saved["dataset"] != fingerprint:
         changed.append(f"the dataset was {saved['dataset']}, is {fingerprint} (its clips, subsets or windows differ)")
@@ -45,3 +45,34 @@ def check(saved: Mapping[str, Any], settings: TrainSettings, fingerprint: str, a
             "put it back, or give another --run, or --accept-changes to go on with what is new"
         )
     return changed
+
+
+_BEGUN = "it says how a run begins, and this one has begun: nothing changes"
+_ENCODERS = "the transformer goes on as it was saved; the frozen encoders are the new ones"
+AT_THE_START = {
+    "seed": "what is drawn from now on is new; the transformer goes on as it was saved",
+    "model.source": _ENCODERS,
+    "model.revision": _ENCODERS,
+    "model.weights": _ENCODERS,
+    "model.mtv.zero_init": _BEGUN,
+}
+"""Settings that say, among other things or alone, with which weights a run begins; what another value does later."""
+
+
+def _known(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A save's settings with today's defaults for those that came later."""
+    try:
+        return validate(TrainSettings, settings).model_dump(mode="json")
+    except ConfigError:  # one of them is no more: it is named as a difference
+        return settings
+
+
+def average(saved: Mapping[str, Any]) -> tuple[int, float]:
+    """Updates of a save's moving average, and what part of it still is the parameters that it began with.
+
+    Saves of earlier versions do not say; their averages had the full decay from the first step on.
+    """
+    if "ema" in saved:
+        return int(saved["ema"]["updates"]), float(saved["ema"]["start_share"])
+    step = int(saved["position"]["step"])
+    return step, float(saved["settings"]["optim"]["ema"]) ** step

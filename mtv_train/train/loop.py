@@ -20,7 +20,7 @@ from mtv_train.distributed.ema import Ema
 from mtv_train.distributed.fsdp import sync_gradients
 from mtv_train.distributed.world import World
 from mtv_train.train import identity, optim
-from mtv_train.train.checkpoint import Checkpoints, committed, read_state
+from mtv_train.train.checkpoint import Checkpoints, DamagedSave, check_whole, committed, read_state, set_aside
 from mtv_train.train.journal import Journal
 from mtv_train.train.state import Position, remaining
 from mtv_train.train.step import LossStep
@@ -79,14 +79,16 @@ class Trainer:
         self._saved = -1
 
     def resume(self) -> None:
-        """Go on from the newest committed checkpoint, if there is one.
+        """Go on from the newest committed checkpoint, if there is one. All settings of this call are in force then;
+        what the checkpoint does not hold begins afresh, and the log names it.
 
-        Raises `ConfigError` if it was written under other settings or on other data, unless that is accepted.
+        Raises `ConfigError` if it was written under other settings or on other data, unless that is accepted; if it is
+        the save of another model; and if it is damaged, unless `checkpoint.on_damage` says to fall back.
         """
-        steps = self.world.share(committed(self.run))
-        if not steps:
+        step = self._newest()
+        if step is None:
             return
-        saved = read_state(self.run, steps[-1])
+        saved = read_state(self.run, step)
         for change in identity.check(saved, self.settings, self.inputs.fingerprint, self.accept_changes):
             log.warning("accepted: %s", change)
         self.position = Position.from_json(saved["position"])
@@ -95,14 +97,41 @@ class Trainer:
                 f"{self.run} stands in stage {self.position.stage}, which is not trained now "
                 f"(stages: {', '.join(self.stages)}); put it back or give another --run"
             )
-        self.checkpoints.load(steps[-1], self.model, self.optimizer, self.ema)
-        self._saved = steps[-1]
+        if self.ema is not None:
+            self.ema.updates, self.ema.start_share = identity.average(saved)
+        for afresh in self.checkpoints.load(step, self.model, self.optimizer, self.ema):
+            log.warning("%s", afresh)
+        self._saved = step
         log.info(
             "resumed at step %d, stage %s, sample %d",
             self.position.step,
             self.position.stage,
             self.position.samples_seen,
         )
+
+    def _newest(self) -> int | None:
+        """The step of the save to go on from, which is whole; None where the run has none."""
+        steps = self.world.share(committed(self.run))
+        if not steps:
+            return None
+        try:
+            check_whole(self.run, steps[-1], self.world)
+        except DamagedSave as damaged:
+            if damaged.good is None:
+                raise ConfigError(f"{damaged}: restore it from a copy, or begin anew with another --run") from damaged
+            if self.settings.checkpoint.on_damage == "stop":
+                raise ConfigError(
+                    f"{damaged}; restore the damaged one from a copy, or go on from step {damaged.good} with "
+                    "--set checkpoint.on_damage=fall_back"
+                ) from damaged
+            log.warning("%s; going on from there", damaged)
+            if self.world.first:
+                for step in steps:
+                    if step > damaged.good:
+                        log.warning("put aside: %s", set_aside(self.run, step))
+            self.world.barrier()
+            return damaged.good
+        return int(steps[-1])
 
     def fit(self) -> Position:
         """Train what is left of all stages; where the run stands afterwards."""
@@ -184,6 +213,7 @@ class Trainer:
         state: dict[str, Any] = {
             **identity.describe(self.settings, self.inputs.fingerprint, self.world.size),
             "position": self.position.to_json(),
+            **({"ema": self.ema.to_json()} if self.ema is not None else {}),
         }
         self.checkpoints.save(self.position.step, self.model, self.optimizer, self.ema, state)
         self._saved = self.position.step

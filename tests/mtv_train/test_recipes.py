@@ -99,3 +99,32 @@ def test_every_setting_is_explained() -> None:
 
     ours = [name for name in explained(TrainSettings, "") if not name.startswith(("data.", "model.mtv."))]
     assert ours == []
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "data.window.frames=10",
+        "data.window.height=100",
+        "data.window.height=96",
+        "data.window.audio_radius=1",
+        "data.window.tracks=[speech]",
+        "parallel={reduction: tree, replicate: 2}",
+    ],
+)
+def test_a_refusal_of_several_settings_is_short(assignment: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load("mtv_5b", None, [assignment])
+    assert len(str(raised.value)) < 400
+    assert assignment.split("=")[0].split(".")[-1] in str(raised.value)
+
+
+@pytest.mark.parametrize(("given", "held"), [("25", "25"), ("23.976", "23.976"), ("24000/1001", "24000/1001")])
+def test_a_rate_is_a_number_or_a_ratio(given: str, held: str) -> None:
+    assert load("mtv_5b", None, [f"data.window.fps={given}"]).data.window.fps == held
+
+
+@pytest.mark.parametrize("given", ["1/0", "nan", "0", "-24", "fast", "true"])
+def test_what_is_no_rate_is_refused(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"data\.window\.fps"):
+        load("mtv_5b", None, [f"data.window.fps={given}"])
