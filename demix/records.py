@@ -142,6 +142,8 @@ class VideoStream(Record):
     height: int
     rotation: int
     """Degrees clockwise that a player turns the picture: 0, 90, 180 or 270."""
+    mirrored: bool = False
+    """Whether it swaps left and right of the stored picture before that."""
     pixel_format: str
     time_base: str
     start_pts: int

@@ -37,6 +37,12 @@ def shared_weights() -> Path:
     return _shared("weights", "real released weights are")
 
 
+@pytest.fixture(scope="session")
+def shared_faults() -> Path:
+    """Folder of small films that came out wrong once, with the right outcome."""
+    return _shared("faults", "films that came out wrong are")
+
+
 def _shared(name: str, what: str) -> Path:
     folder = Path(os.environ.get("DEMIX_SHARED", Path(__file__).parents[2] / "shared")) / name
     if not folder.is_dir():

@@ -49,6 +49,8 @@ class Recipe:
     frames: int
     width: int
     height: int
+    rotation: int
+    mirrored: bool
     keyframe_interval: int
     crf: int
     preset: str
@@ -111,7 +113,7 @@ def film_command(
     stdout gets one line `frame:<n> pts:<pts> ...` for each source frame decoded, before the clip and in it.
     """
     film = ffmpeg.output(
-        _pictures(_input(source, seek, limits, an=None), recipe),
+        _pictures(_input(source, seek, limits, an=None, **_as_probed(recipe)), recipe),
         ffmpeg.input(_file(track))["a:0"],
         _file(video),
         **_BITEXACT,
@@ -128,7 +130,17 @@ def film_command(
     return [binary, *_GLOBAL, *ffmpeg.get_args(film)]
 
 
-def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **without: None) -> Any:
+def _as_probed(recipe: Recipe) -> dict[str, Any]:
+    """ffmpeg turns pictures before the first filter; it is told how, since by itself it turns them askew as well."""
+    options: dict[str, Any] = {
+        "reinit_filter:v": 0,  # a change of size within the stream must not begin the clip anew
+        # Anticlockwise, and mirrored afterwards; ours is clockwise and mirrored before.
+        "display_rotation:v": recipe.rotation if recipe.mirrored else -recipe.rotation,
+    }
+    return options | ({"display_hflip:v": None} if recipe.mirrored else {})
+
+
+def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **more: Any) -> Any:
     options: dict[str, Any] = {
         "protocol_whitelist": "fd",
         "fd": descriptor,
@@ -138,12 +150,10 @@ def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **withou
         "threads": 1,
         "sn": None,
         "dn": None,
-        **without,
+        **more,
     }
     if seek is not None:
         options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(seek):.6f}"}
-    if "an" in without:
-        options["reinit_filter:v"] = 0  # a change of size within the stream must not begin the clip anew
     return ffmpeg.input("fd:", **options)
 
 

@@ -171,6 +171,8 @@ def _recipe(probe: Probe, audio: AudioStream, clip: Clip, settings: CutSettings)
         frames=frames,
         width=width,
         height=height,
+        rotation=video.rotation,
+        mirrored=video.mirrored,
         keyframe_interval=max(1, round(settings.keyframe_seconds * fps)),
         crf=settings.crf,
         preset=settings.preset,

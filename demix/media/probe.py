@@ -26,6 +26,7 @@ from demix.media.completeness import Found, Promise
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
+from demix.media.orientation import Orientation
 from demix.records import Probe
 
 _NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -176,13 +177,16 @@ def _video_facts(container: InputContainer, index: int, times: _Times, limits: M
     # Both ends of the span may be rounded by half a tick: 240 a second in Matroska's milliseconds measure as 240.016.
     slowest = rate * span / (span + 1)
     _within("frame_rate", float(min(nominal, slowest)), limits.max_frame_rate)
-    width, height, rotation = _shown(stream, first, limits)
+    _check_stretch(stream, first, limits)
+    orientation = Orientation.of(first)
+    width, height = orientation.shown_size(first.width, first.height, stream.sample_aspect_ratio)
     return {
         "index": index,
         "codec": stream.codec_context.codec.canonical_name,
         "width": width,
         "height": height,
-        "rotation": rotation,
+        "rotation": orientation.rotation,
+        "mirrored": orientation.mirrored,
         "pixel_format": first.format.name,
         "time_base": str(tick),
         "start_pts": pts[0],
@@ -207,16 +211,12 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
     raise MediaError("decode", f"no frame of stream {stream.index} can be decoded")
 
 
-def _shown(stream: VideoStream, frame: VideoFrame, limits: MediaLimits) -> tuple[int, int, int]:
-    """Width and height with square pixels after rotation, and the clockwise rotation in degrees."""
+def _check_stretch(stream: VideoStream, frame: VideoFrame, limits: MediaLimits) -> None:
+    """Players widen pictures of wide pixels and heighten those of tall ones."""
     square = Fraction(1)
-    aspect = Fraction(stream.sample_aspect_ratio or square)
-    # Players widen pictures of wide pixels and heighten those of tall ones.
-    longer = max(frame.width * max(aspect, square), frame.height / min(aspect, square))
+    shape = Fraction(stream.sample_aspect_ratio or square)
+    longer = max(frame.width * max(shape, square), frame.height / min(shape, square))
     _within("displayed_side", float(longer), max(limits.max_displayed_side, frame.width, frame.height))
-    width, height = max(1, round(frame.width * aspect)), frame.height
-    rotation = round(-frame.rotation / 90) % 4 * 90
-    return (height, width, rotation) if rotation in (90, 270) else (width, height, rotation)
 
 
 def _nominal(rate: Fraction, stream: VideoStream) -> Fraction:

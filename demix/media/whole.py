@@ -20,6 +20,7 @@ from demix.media import sandbox
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
+from demix.media.orientation import Orientation
 from demix.media.probe import read as read_facts
 from demix.records import Probe
 
@@ -106,8 +107,8 @@ def read(path: str, limits: dict[str, Any], max_seconds: float) -> Iterator[tupl
 
 
 def _upright(frame: VideoFrame, facts: Probe) -> np.ndarray:
-    width, height, rotation = facts.video.width, facts.video.height, facts.video.rotation
-    stored = (height, width) if rotation in (90, 270) else (width, height)
-    picture = frame.reformat(*stored, format="rgb24").to_ndarray()
+    orientation = Orientation(facts.video.mirrored, facts.video.rotation)
+    size = facts.video.width, facts.video.height
+    picture = frame.reformat(*(size[::-1] if orientation.sideways else size), format="rgb24").to_ndarray()
     # Rows of a frame may be padded: without the copy the array is a view with gaps.
-    return np.ascontiguousarray(np.rot90(picture, -rotation // 90))
+    return np.ascontiguousarray(orientation.upright(picture))

@@ -12,6 +12,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from demix.media.orientation import Orientation
 from mtv_train.data.errors import SampleError
 from mtv_train.data.settings import WindowSettings
 
@@ -53,7 +54,7 @@ def decode_window(
                 stream.codec_context.thread_count = 1  # samples are decoded side by side, by several workers
                 times = [Fraction(first + number) / window.rate for number in range(window.frames)]
                 shown = _shown(container, stream, key, times, seek and first > 0)
-                pictures = _pictures(shown, window, place)
+                pictures = _pictures(shown, window, place, stream.sample_aspect_ratio)
                 if pictures is not None:
                     break
     except (av.FFmpegError, OSError) as error:
@@ -96,8 +97,10 @@ def _shown(container: Any, stream: Any, key: str, times: list[Fraction], seek: b
         due += 1
 
 
-def _pictures(shown: Iterator[Any], window: WindowSettings, place: tuple[float, float]) -> np.ndarray | None:
-    """The frames scaled and cropped, or None if there are too few."""
+def _pictures(
+    shown: Iterator[Any], window: WindowSettings, place: tuple[float, float], shape: Fraction | None
+) -> np.ndarray | None:
+    """The frames, of pixels of that shape, scaled and cropped, or None if there are too few."""
     pictures = np.empty((window.frames, 3, window.height, window.width), np.uint8)
     number, before = 0, None
     scaler = VideoReformatter()  # one for all frames: making its tables costs more than scaling a frame
@@ -105,20 +108,25 @@ def _pictures(shown: Iterator[Any], window: WindowSettings, place: tuple[float, 
         if frame is before:
             pictures[number] = pictures[number - 1]
         else:
-            _fill(pictures[number], frame, place, scaler)
+            _fill(pictures[number], frame, place, shape, scaler)
         number, before = number + 1, frame
     return pictures if number == window.frames else None
 
 
-def _fill(picture: np.ndarray, frame: Any, place: tuple[float, float], scaler: VideoReformatter) -> None:
-    """Writes a frame into `picture` (3, height, width): scaled to cover it, keeping its shape, then cropped."""
+def _fill(
+    picture: np.ndarray, frame: Any, place: tuple[float, float], shape: Fraction | None, scaler: VideoReformatter
+) -> None:
+    """Writes a frame as a player shows it into `picture` (3, height, width): scaled to cover it, then cropped."""
     _, height, width = picture.shape
-    scale = max(Fraction(height, frame.height), Fraction(width, frame.width))
-    tall, wide = max(height, round(frame.height * scale)), max(width, round(frame.width * scale))
+    orientation = Orientation.of(frame)
+    full_width, full_height = orientation.shown_size(frame.width, frame.height, shape)
+    scale = max(Fraction(height, full_height), Fraction(width, full_width))
+    tall, wide = max(height, round(full_height * scale)), max(width, round(full_width * scale))
     top, left = round((tall - height) * place[1]), round((wide - width) * place[0])
     # Planes of green, blue and red: what a tensor wants, without a transposition.
     method = "AREA" if scale < 1 else "BICUBIC"
-    scaled = scaler.reformat(frame, wide, tall, "gbrp", interpolation=method, threads=1)
+    size = (tall, wide) if orientation.sideways else (wide, tall)
+    scaled = scaler.reformat(frame, *size, "gbrp", interpolation=method, threads=1)
     for channel, plane in zip((1, 2, 0), scaled.planes, strict=True):
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        picture[channel] = rows[top : top + height, left : left + width]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:, : size[0]]
+        picture[channel] = orientation.upright(rows)[top : top + height, left : left + width]
