@@ -6,9 +6,10 @@ import math
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 
 _ONE = 1 << 16
@@ -28,10 +29,10 @@ class Orientation:
     def of(cls, frame: VideoFrame) -> Orientation:
         """As the frame's display matrix says. A film that is off by other than quarter turns was held askew, and gets
         the nearest of them: its frame has no black corners, and neither has the clip."""
-        data = frame.side_data.get(Type.DISPLAYMATRIX)
+        data = frame.side_data.get("DISPLAYMATRIX")
         if data is None:
             return cls()
-        a, b, _, c, d = (value / _ONE for value in struct.unpack_from("=5i", bytes(data)))
+        a, b, _, c, d = (value / _ONE for value in struct.unpack_from("=5i", bytes(cast(SideData, data))))
         mirrored = a * d - b * c < 0
         sign = -1 if mirrored else 1
         return cls(mirrored, round(math.degrees(math.atan2(sign * b, sign * a)) / 90) % 4 * 90)
