@@ -45,7 +45,13 @@ class LazyRecords(Mapping[str, Record]):
 
 def text_of(records: Mapping[str, Record], name: str) -> str:
     """The JSON of one record, as it was written where it came as text."""
-    return records.texts[name] if isinstance(records, LazyRecords) else records[name].model_dump_json()
+    return records.texts[name] if isinstance(records, LazyRecords) else as_written(records[name])
+
+
+def as_written(record: Record, exclude: Mapping[str, set[str]] | None = None) -> str:
+    """A record as JSON, without fields that it was not given: one that was read from a dataset of before, which had
+    fewer fields, gives the text that stands there."""
+    return record.model_dump_json(exclude=dict(exclude or {}), exclude_unset=True)
 
 
 def chosen(records: Mapping[str, Record], names: Iterable[str]) -> Mapping[str, Record]:

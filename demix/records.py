@@ -161,9 +161,12 @@ class AudioStream(Record):
     sample_rate: int
     channels: int
     layout: str
+    """In FFmpeg's words: `stereo`, `5.1(side)`, `ambisonic 1`, ..."""
     time_base: str
     start_pts: int
     end_pts: int
+    channel_names: tuple[str, ...] = ()
+    """Of the layout's channels in FFmpeg's words, `FL`, `FR`, `FC`, ...; empty in datasets of before."""
 
 
 class Probe(Record):
@@ -216,6 +219,14 @@ class ClipMedia(Record):
     sample_rate: int
     channels: int
     samples: int
+    layout: str = ""
+    """Of the film's sound, before it became one or two channels; empty in datasets of before."""
+    gain_db: float = 0.0
+    """Applied to a downmix that would have been beyond full scale."""
+    centre_db: float | None = None
+    """Level of the film's centre channel alone, where dialogue lies; null where it has none."""
+    rest_db: float | None = None
+    """Level of all other channels, as they are in the mix; null where there is no centre channel."""
 
 
 class AudioQuality(Model):

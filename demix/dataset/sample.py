@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from demix.dataset import tar
 from demix.dataset.layout import MEDIA, SPEAKERS, TEXTS, Split, check_signature
 from demix.dataset.plan import Entry
-from demix.lazy import text_of
+from demix.lazy import as_written, text_of
 from demix.records import (
     SCHEMA_VERSION,
     ActiveSpeaker,
@@ -161,7 +161,7 @@ def file_name(uri: str) -> str:
 def without_keys(record: Record) -> str:
     """A record as JSON, its media without their work-store keys."""
     keys = {field: {"key"} for field, value in record if isinstance(value, Media)}
-    return record.model_dump_json(exclude=keys)
+    return as_written(record, exclude=keys)
 
 
 def _dump(value: object) -> str:

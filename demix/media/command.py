@@ -1,9 +1,10 @@
-"""The two ffmpeg command lines that cut one clip out of a source, built with ffmpeg-python, which escapes filters.
+"""The three ffmpeg command lines that cut one clip out of a source, built with ffmpeg-python, which escapes filters.
 
-The first decodes the sound and writes it as FLAC and AAC, the second decodes the pictures and writes the mp4. They are
-apart because float arithmetic of sound depends on the processor unless its newer instructions are left unused, and
-integer arithmetic of pictures does not and is half as fast without them. Thread counts are fixed, and everything that
-could carry the time, the machine or the source's metadata into the bytes is off.
+The first decodes the sound, the second writes it as FLAC and AAC, the third decodes the pictures and writes the mp4.
+Sound is apart because float arithmetic depends on the processor unless its newer instructions are left unused, and
+integer arithmetic of pictures does not and is half as fast without them. It is decoded apart from encoding because a
+filter graph begins anew where a film's layout or sample rate changes, and an encoder must not. Thread counts are fixed,
+and everything that could carry the time, the machine or the source's metadata into the bytes is off.
 """
 
 from __future__ import annotations
@@ -37,10 +38,9 @@ _BITEXACT: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "fflags": "
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a clip's bytes."""
+    """Everything that decides a clip's pictures."""
 
     video_index: int
-    audio_index: int
     start_pts: int
     end_pts: int
     stamp_slack: int
@@ -54,15 +54,33 @@ class Recipe:
     keyframe_interval: int
     crf: int
     preset: str
-    sample_rate: int
+
+
+@dataclass(frozen=True)
+class SoundRecipe:
+    """Everything that decides a clip's sound."""
+
+    tracks: tuple[tuple[int, str], ...]
+    """Index of each stream that is heard, and the argument of `pan` that makes left, right and centre of it."""
+    layout: str
     channels: int
+    sample_rate: int
     origin: int
-    """Whole seconds on the source's time line, just before the clip's first sample."""
+    """Whole seconds on the source's time line, 1 to 2 s before the clip's first sample."""
     first_sample: int
     """Index of the clip's first sample counted from `origin`, at `sample_rate`."""
     samples: int
     audio_bitrate: int
     flac_bits: int
+
+    @property
+    def raw_format(self) -> str:
+        """FFmpeg's name of the samples that are encoded."""
+        return "s16le" if self.flac_bits == 16 else "s32le"
+
+
+FLAC_BLOCK = 4608
+"""Samples of a FLAC block: what the encoder itself chooses at 44.1 and 48 kHz."""
 
 
 @cache
@@ -90,17 +108,29 @@ def check_runs(binary: str, limits: MediaLimits) -> None:
         ) from error
 
 
-def sound_command(
-    binary: str, recipe: Recipe, limits: MediaLimits, source: int, seek: Fraction | None, mix: Path, track: Path
+def decode_command(
+    binary: str, recipe: SoundRecipe, limits: MediaLimits, source: int, seek: Fraction | None, decoded: Path
 ) -> list[str]:
-    """Arguments that write the clip's samples to `mix` (FLAC) and `track` (AAC in m4a).
+    """Arguments that write the sound from `origin` to the clip's end to `decoded`: NUT with a stream of float PCM
+    (left, right, centre) at the clip's rate for every track, its stamps counted from `origin`.
 
     `source` is an open descriptor; `seek` is in seconds on its time line, None for its beginning.
     """
-    samples = _samples(_input(source, seek, limits, vn=None), recipe).filter_multi_output("asplit")
-    flac = ffmpeg.output(samples.stream(0), _file(mix), **_BITEXACT, **{"flags:a": "+bitexact"}, format="flac",
+    opened = _input(source, seek, limits, vn=None)
+    tracks = [_slots(opened[str(index)], pan, recipe) for index, pan in recipe.tracks]
+    output = ffmpeg.output(*tracks, _file(decoded), format="nut", acodec="pcm_f32le")
+    return [binary, *_GLOBAL, *_SAME_FLOATS, *ffmpeg.get_args(output)]
+
+
+def encode_command(binary: str, recipe: SoundRecipe, raw: Path, mix: Path, track: Path) -> list[str]:
+    """Arguments that write the samples of `raw` to `mix` (FLAC) and `track` (AAC in m4a)."""
+    samples = ffmpeg.input(_file(raw), format=recipe.raw_format, ac=recipe.channels, ar=recipe.sample_rate)
+    # The encoder takes its block size from the first frame that it is given; fewer than 16 samples it refuses.
+    split = samples.filter_multi_output("asplit")
+    blocks = split.stream(0).filter("asetnsamples", FLAC_BLOCK, pad=0)
+    flac = ffmpeg.output(blocks, _file(mix), **_BITEXACT, **{"flags:a": "+bitexact"}, format="flac",
                          acodec="flac", bits_per_raw_sample=recipe.flac_bits)  # fmt: skip
-    aac = ffmpeg.output(samples.stream(1), _file(track), **_BITEXACT, **{"flags:a": "+bitexact"}, format="mp4",
+    aac = ffmpeg.output(split.stream(1), _file(track), **_BITEXACT, **{"flags:a": "+bitexact"}, format="mp4",
                         acodec="aac", audio_bitrate=f"{recipe.audio_bitrate}k")  # fmt: skip
     return [binary, *_GLOBAL, *_SAME_FLOATS, *ffmpeg.get_args(ffmpeg.merge_outputs(flac, aac))]
 
@@ -174,24 +204,17 @@ def _pictures(source: Any, recipe: Recipe) -> Any:
     )
 
 
-def _samples(source: Any, recipe: Recipe) -> Any:
-    """Samples [first_sample, first_sample + samples) of the source's time line; silence where it has none."""
+def _slots(stream: Any, pan: str, recipe: SoundRecipe) -> Any:
+    """Left, right and centre of a stream, float at the clip's rate. Without state, so that it may begin anew where the
+    stream's layout or rate changes: every frame keeps its own time."""
+    end = Fraction(recipe.first_sample + recipe.samples, recipe.sample_rate) + 1
     return (
-        source[str(recipe.audio_index)]
-        # Clocks of broadcasts begin anywhere within a day; in samples that is more than the resampler can count.
-        .filter("asetpts", f"PTS-{recipe.origin}/TB")
-        .filter(
-            "aresample",
-            recipe.sample_rate,
-            first_pts=recipe.first_sample,
-            # Gaps and overlaps of more than 10 ms are filled and dropped; nothing is ever stretched.
-            **{"async": 1, "min_comp": 0, "min_hard_comp": 0.01},
-            ochl="mono" if recipe.channels == 1 else "stereo",
-            osf="s16" if recipe.flac_bits == 16 else "s32",
-        )
-        .filter("apad")
-        .filter("atrim", end_sample=recipe.samples)
-        .filter("asetpts", "N")
+        # Clocks of broadcasts begin anywhere within a day; in samples that is more than a resampler can count.
+        stream.filter("asetpts", f"PTS-({recipe.origin})/TB")
+        .filter("atrim", start=0, end=f"{float(end):.6f}")
+        .filter("aformat", sample_fmts="fltp")
+        .filter("pan", args=pan)
+        .filter("aresample", recipe.sample_rate, osf="flt")
     )
 
 

@@ -19,9 +19,19 @@ from pydantic import Field, field_validator
 from demix.config import Settings
 from demix.lazy_module import lazy_module
 from demix.media import sandbox
-from demix.media.command import Recipe, check_runs, ffmpeg_binary, film_command, sound_command
+from demix.media.command import (
+    Recipe,
+    SoundRecipe,
+    check_runs,
+    decode_command,
+    encode_command,
+    ffmpeg_binary,
+    film_command,
+)
 from demix.media.errors import MediaError
+from demix.media.layouts import by_count, has_centre, pan
 from demix.media.limits import MediaLimits
+from demix.media.sound import Sound, assemble, write_raw
 from demix.records import AudioStream, Clip, Probe, VideoStream
 
 av: Any = lazy_module("av")
@@ -82,6 +92,10 @@ class Cut:
     sample_rate: int
     channels: int
     samples: int
+    layout: str
+    gain_db: float
+    centre_db: float | None
+    rest_db: float | None
 
 
 def cut(
@@ -94,15 +108,26 @@ def cut(
     """
     if probe.audio is None:
         raise ValueError(f"{clip.id}: the source has no sound")
-    recipe = _recipe(probe, probe.audio, clip, settings)
+    recipe = _recipe(probe, clip, settings)
+    sound = _sound_recipe(probe, probe.audio, clip, settings, Fraction(recipe.frames) / recipe.fps)
     job = _Job(source, probe, clip, recipe, ffmpeg_binary(settings.ffmpeg), limits)
     with tempfile.TemporaryDirectory() as folder:
         track = Path(folder) / "track.m4a"
-        job.cut_sound(probe.audio, mix, track)
+        heard = job.cut_sound(probe.audio, sound, mix, track)
         job.cut_pictures(track, video)
-    _check(recipe, video, mix)
+    _check(recipe, sound, video, mix)
     return Cut(
-        recipe.width, recipe.height, recipe.fps, recipe.frames, recipe.sample_rate, recipe.channels, recipe.samples
+        width=recipe.width,
+        height=recipe.height,
+        fps=recipe.fps,
+        frames=recipe.frames,
+        sample_rate=sound.sample_rate,
+        channels=sound.channels,
+        samples=sound.samples,
+        layout=sound.layout,
+        gain_db=heard.gain_db,
+        centre_db=heard.centre_db,
+        rest_db=heard.rest_db,
     )
 
 
@@ -115,10 +140,15 @@ class _Job:
     binary: str
     limits: MediaLimits
 
-    def cut_sound(self, audio: AudioStream, mix: Path, track: Path) -> None:
+    def cut_sound(self, audio: AudioStream, recipe: SoundRecipe, mix: Path, track: Path) -> Sound:
         seek = _seek(self.clip.start - _sound_offset(self.probe), _AUDIO_MARGIN, audio)
+        decoded, raw = track.with_name("decoded.nut"), track.with_name("samples.raw")
         with _opened(self.source) as source:
-            self._run(sound_command(self.binary, self.recipe, self.limits, source, seek, mix, track), source)
+            self._run(decode_command(self.binary, recipe, self.limits, source, seek, decoded), source)
+        sound = assemble(decoded, recipe, has_centre(_channel_names(audio)))
+        write_raw(raw, sound.wave, recipe.flac_bits)
+        self._run(encode_command(self.binary, recipe, raw, mix, track))
+        return sound
 
     def cut_pictures(self, track: Path, video: Path) -> None:
         reordering = _REORDERED / Fraction(self.probe.video.average_rate)
@@ -132,9 +162,9 @@ class _Job:
             if seek is None or _began_early(printed, self.clip, reordering):
                 return
 
-    def _run(self, command: list[str], source: int) -> bytes:
+    def _run(self, command: list[str], *fds: int) -> bytes:
         try:
-            return sandbox.run(command, self.limits, seconds=self.limits.cut_seconds, fds=[source])
+            return sandbox.run(command, self.limits, seconds=self.limits.cut_seconds, fds=fds)
         except MediaError as error:
             if error.kind in ("crash", "decode"):
                 check_runs(self.binary, self.limits)
@@ -150,25 +180,20 @@ def _began_early(printed: bytes, clip: Clip, reordering: Fraction) -> bool:
     return first is not None and int(first[1]) * Fraction(clip.time_base) <= clip.start - reordering / 2
 
 
-def _recipe(probe: Probe, audio: AudioStream, clip: Clip, settings: CutSettings) -> Recipe:
+def _recipe(probe: Probe, clip: Clip, settings: CutSettings) -> Recipe:
     video = probe.video
     fps = Fraction(video.average_rate if settings.fps == "native" else settings.fps)
     tick = Fraction(clip.time_base)
-    # Whole frames only, so that nothing of the next shot is heard; a span rounded down by one tick still counts.
-    frames = max(1, int((clip.seconds + tick) * fps))
-    sample_rate = _sample_rate(audio.sample_rate, settings.max_sample_rate)
     width, height = _size(video, settings.short_side)
-    start = clip.start - _sound_offset(probe)
-    origin = math.floor(start)
     return Recipe(
         video_index=video.index,
-        audio_index=audio.index,
         start_pts=clip.start_pts,
         end_pts=clip.end_pts,
         # Where a frame lasts many ticks, its stamp was rounded; where it lasts one, the stamp is exact.
         stamp_slack=1 if tick * Fraction(video.average_rate) < Fraction(1, 8) else 0,
         fps=fps,
-        frames=frames,
+        # Whole frames only, so that nothing of the next shot is heard; a span rounded down by one tick still counts.
+        frames=max(1, int((clip.seconds + tick) * fps)),
         width=width,
         height=height,
         rotation=video.rotation,
@@ -176,11 +201,24 @@ def _recipe(probe: Probe, audio: AudioStream, clip: Clip, settings: CutSettings)
         keyframe_interval=max(1, round(settings.keyframe_seconds * fps)),
         crf=settings.crf,
         preset=settings.preset,
-        sample_rate=sample_rate,
+    )
+
+
+def _sound_recipe(
+    probe: Probe, audio: AudioStream, clip: Clip, settings: CutSettings, seconds: Fraction
+) -> SoundRecipe:
+    """`seconds` is the length of the pictures."""
+    sample_rate = _sample_rate(audio.sample_rate, settings.max_sample_rate)
+    start = clip.start - _sound_offset(probe)
+    origin = math.floor(start) - 1
+    return SoundRecipe(
+        tracks=((audio.index, pan(_channel_names(audio))),),
+        layout=audio.layout,
         channels=min(audio.channels, 2),
+        sample_rate=sample_rate,
         origin=origin,
-        first_sample=round(start * sample_rate) - origin * sample_rate,
-        samples=round(frames / fps * sample_rate),
+        first_sample=round((start - origin) * sample_rate),
+        samples=round(seconds * sample_rate),
         audio_bitrate=settings.audio_bitrate,
         flac_bits=settings.flac_bits,
     )
@@ -192,6 +230,10 @@ def _sound_offset(probe: Probe) -> Fraction:
     AVI has no time stamps: both streams begin together, but pictures are stamped by when their decoder gives them out.
     """
     return probe.video.start_pts * Fraction(probe.video.time_base) if probe.container == "avi" else Fraction(0)
+
+
+def _channel_names(audio: AudioStream) -> tuple[str, ...]:
+    return audio.channel_names or by_count(audio.channels)
 
 
 def _size(video: VideoStream, short_side: int) -> tuple[int, int]:
@@ -222,11 +264,11 @@ def _opened(source: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _check(recipe: Recipe, video: Path, mix: Path) -> None:
+def _check(recipe: Recipe, sound: SoundRecipe, video: Path, mix: Path) -> None:
     """Raises `MediaError` unless both files hold exactly what was asked for."""
     with av.open(str(video)) as container:
         frames = sum(stream.frames for stream in container.streams.video)
     samples = soundfile.info(str(mix)).frames
-    if (frames, samples) != (recipe.frames, recipe.samples):
-        wanted = f"{recipe.frames} frames and {recipe.samples} samples"
+    if (frames, samples) != (recipe.frames, sound.samples):
+        wanted = f"{recipe.frames} frames and {sound.samples} samples"
         raise MediaError("decode", f"ffmpeg wrote {frames} frames and {samples} samples where {wanted} were asked for")

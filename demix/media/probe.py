@@ -242,6 +242,7 @@ def _audio_facts(stream: AudioStream, times: _Times) -> dict[str, Any]:
         "time_base": str(Fraction(stream.time_base or 1)),
         "start_pts": min(times.pts),
         "end_pts": times.end,
+        "channel_names": [channel.name for channel in stream.codec_context.layout.channels],
     }
 
 

@@ -24,7 +24,7 @@ class ClipMediaStage(Stage):
     """Adds `ClipMedia`: `clip.mp4` and `mix.flac`. Drops clips of a source without sound (`no_audio`)."""
 
     name = "clip_media"
-    version = 1
+    version = 2
     needs = (Probe,)
     adds = ClipMedia
     reasons = ("no_audio",)
@@ -66,5 +66,9 @@ class ClipMediaStage(Stage):
                 sample_rate=made.sample_rate,
                 channels=made.channels,
                 samples=made.samples,
+                layout=made.layout,
+                gain_db=made.gain_db,
+                centre_db=made.centre_db,
+                rest_db=made.rest_db,
             )
         )
