@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
 
     plan = _command(commands, "plan", "plan:plan", "FLOPs, memory a GPU, steps and days of a recipe")
     _recipe(plan)
-    plan.add_argument("--gpus", type=int, default=24, help="GPUs for the estimate of days (default: 24)")
+    plan.add_argument("--gpus", type=int, help="GPUs for the estimate of days (default: 24, or the most that work)")
     plan.add_argument("--peak", type=float, default=312.0, help="TFLOP/s of one in bf16 (A100: 312, H200: 989)")
     plan.add_argument("--mfu", type=float, default=0.40, help="share of the peak that is reached (default: 0.40)")
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 
+from demix.config import ConfigError
 from mtv_train.config import Activation, TrainSettings
+from mtv_train.distributed.ranks import check_ranks, workable
 from mtv_train.model.flops import FlopCount
 from mtv_train.recipes import load
 from mtv_train.train.memory import Sizes, memory, sizes
@@ -18,10 +21,14 @@ _RECOMPUTED: dict[Activation, float] = {"none": 0.0, "projections": 0.3, "select
 """Share of the 5B model's forward pass that activation checkpointing computes again: feed-forwards; projections
 besides; attentions besides."""
 
+MOST = 24
+"""GPUs of the estimate where none are asked for: the paper's."""
+
 
 def plan(args: argparse.Namespace) -> int:
     """FLOPs, memory and time. Loads and downloads nothing."""
     settings = load(args.recipe, args.config, args.set)
+    gpus = _gpus(settings, args)
     flops = flops_of(settings)
     counted = sizes(settings)
     console = Console()
@@ -30,11 +37,26 @@ def plan(args: argparse.Namespace) -> int:
     console.print(f"{counted.total / 1e9:.3f} B parameters, {counted.trained / 1e9:.3f} B of them trained\n")
     console.print(_flops_table(flops, _RECOMPUTED[settings.parallel.activation]))
     console.print()
-    console.print(_memory_table(settings, counted, sorted({1, 8, 24, args.gpus})))
+    shown = {1, 8, 24} & set(workable(settings)) | {gpus}
+    console.print(_memory_table(settings, counted, sorted(shown)))
     console.print()
-    for text in _time(settings, flops, args):
+    for text in _time(settings, flops, gpus, args):
         print(text)
     return 0
+
+
+def _gpus(settings: TrainSettings, args: argparse.Namespace) -> int:
+    """How many GPUs the estimate is for: those asked for, or the most that work, 24 at most. Raises `ConfigError` for
+    numbers that `train` would refuse, or from which no time follows."""
+    for name, value in (("--peak", args.peak), ("--mfu", args.mfu)):
+        if not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"{name} {value:g}: give a number above 0")
+    if args.mfu > 1:
+        raise ConfigError(f"--mfu {args.mfu:g}: it is a share of the peak, at most 1; for 40 % give 0.4")
+    if args.gpus is None:
+        return max((ranks for ranks in workable(settings) if ranks <= MOST), default=settings.parallel.replicate)
+    check_ranks(settings, args.gpus)
+    return int(args.gpus)
 
 
 def _flops_table(flops: FlopCount, recomputed: float) -> Table:
@@ -65,14 +87,14 @@ def _memory_table(settings: TrainSettings, counted: Sizes, gpus: Iterable[int]) 
     return table
 
 
-def _time(settings: TrainSettings, flops: FlopCount, args: argparse.Namespace) -> list[str]:
+def _time(settings: TrainSettings, flops: FlopCount, gpus: int, args: argparse.Namespace) -> list[str]:
     batch, steps = settings.optim.batch, settings.total_steps
-    useful = (flops.forward + flops.backward) * batch / args.gpus
+    useful = (flops.forward + flops.backward) * batch / gpus
     seconds = useful / (args.peak * 1e12 * args.mfu)
     stages = ", ".join(f"{name} {stage.steps:,}" for name, stage in settings.stages.items())
     return [
         f"{steps:,} steps of {batch} samples ({stages})",
-        f"{seconds:.2f} s a step, {seconds * steps / 86400:.1f} days on {args.gpus} GPUs, if",
+        f"{seconds:.2f} s a step, {seconds * steps / 86400:.1f} days on {gpus} GPUs, if",
         f"  a GPU reaches {args.mfu:.0%} of {args.peak:g} TFLOP/s in forward and backward (--mfu, --peak; what is",
         "  computed again counts as lost time, as MFU is defined), loading and validation cost nothing,",
         "  and the encoders are read from a cache (data.cached) or hidden.",

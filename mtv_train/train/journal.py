@@ -51,7 +51,7 @@ class Journal:
         self._last_step = 0
         run.mkdir(parents=True, exist_ok=True)
         self._profiler: torch.profiler.profile | None = None
-        self._sinks: list[Sink] = make_sinks(run, settings.log, settings.model_dump(mode="json")) if world.first else []
+        self._sinks: list[Sink] = []
         self._samples = (run / f"samples-{world.rank}.jsonl").open("a") if settings.log.samples else None
 
     def begin(self, position: Position) -> None:
@@ -59,6 +59,8 @@ class Journal:
         self._last_step = position.step
         self.meter = Meter()
         if self._world.first:
+            settings = self._settings
+            self._sinks = make_sinks(self._run, settings.log, settings.model_dump(mode="json"), position.step)
             (self._run / STOP).unlink(missing_ok=True)
         self._world.barrier()
 

@@ -18,6 +18,7 @@ from mtv_train.data.batch import BadSample, Batch
 from mtv_train.data.order import StageMix
 from mtv_train.distributed.ema import Ema
 from mtv_train.distributed.fsdp import sync_gradients
+from mtv_train.distributed.ranks import check_ranks
 from mtv_train.distributed.world import World
 from mtv_train.train import identity, optim
 from mtv_train.train.checkpoint import Checkpoints, DamagedSave, check_whole, committed, read_state, set_aside
@@ -67,7 +68,7 @@ class Trainer:
     position: Position = field(default_factory=Position)
 
     def __post_init__(self) -> None:
-        _check_batch(self.settings, self.world)
+        check_ranks(self.settings, self.world.size)
         settings = self.settings
         self.stages: dict[str, StageSettings] = {name: settings.stages[name] for name in self.inputs.mixes}
         self.total_steps = sum(stage.steps for stage in self.stages.values())
@@ -217,14 +218,3 @@ class Trainer:
         }
         self.checkpoints.save(self.position.step, self.model, self.optimizer, self.ema, state)
         self._saved = self.position.step
-
-
-def _check_batch(settings: TrainSettings, world: World) -> None:
-    batch, micro = settings.optim.batch, settings.parallel.micro_batch
-    if batch % world.size:
-        raise ConfigError(f"optim.batch={batch} cannot be dealt evenly to {world.size} ranks")
-    if (batch // world.size) % micro:
-        raise ConfigError(
-            f"parallel.micro_batch={micro} does not divide a rank's {batch // world.size} samples a step "
-            f"(optim.batch={batch}, {world.size} ranks)"
-        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import re
 import resource
 import sys
 import time
@@ -18,8 +20,38 @@ from mtv_train.config import LogSettings, TrainSettings
 from mtv_train.distributed.world import World
 from mtv_train.model.flops import FlopCount, count_flops
 
-PEAK_TFLOPS = {"A100": 312.0, "A800": 312.0, "H100": 989.0, "H800": 989.0, "H200": 989.0, "H20": 148.0, "B200": 2250.0}
-"""Dense bf16 of GPUs by a part of their name (makers' data sheets), longest match first."""
+PEAK_TFLOPS = {
+    "A10": 125.0,
+    "A30": 165.0,
+    "A40": 149.7,
+    "A100": 312.0,
+    "A800": 312.0,
+    "RTX A6000": 154.8,
+    "L4": 121.0,
+    "L40": 181.0,
+    "L40S": 362.0,
+    "RTX 6000 Ada": 364.2,
+    "H20": 148.0,
+    "H100": 989.0,
+    "H100 PCIe": 756.0,
+    "H100 NVL": 835.0,
+    "H800": 989.0,
+    "H800 PCIe": 756.0,
+    "H200": 989.0,
+    "H200 NVL": 836.0,
+    "GH200": 989.0,
+    "B200": 2250.0,
+    "B300": 2250.0,
+    "GB200": 2500.0,
+    "GB300": 2500.0,
+    "MI250X": 383.0,
+    "MI300X": 1307.0,
+    "MI325X": 1307.0,
+}
+"""Dense bf16 of GPUs in TFLOP/s, by words of their names (makers' data sheets). The longest that fits counts."""
+
+
+log = logging.getLogger("mtv_train")
 
 
 class NotFinite(RuntimeError):
@@ -35,11 +67,20 @@ def flops_of(settings: TrainSettings) -> FlopCount:
 
 
 def peak_tflops(settings: LogSettings, device: torch.device) -> float:
-    """What a device can do, 0 where that is not known (CPUs)."""
+    """What a device can do, 0 where that is not known: for CPUs, and for GPUs that the log then names."""
     if settings.peak_tflops or device.type != "cuda":
         return settings.peak_tflops
     name = torch.cuda.get_device_name(device)
-    return next((PEAK_TFLOPS[part] for part in sorted(PEAK_TFLOPS, key=len, reverse=True) if part in name), 0.0)
+    peak = peak_of(name)
+    if not peak:
+        log.warning("%s: its peak is not known here, so no MFU is shown; give log.peak_tflops", name)
+    return peak
+
+
+def peak_of(name: str) -> float:
+    """A GPU's peak by the name that its driver gives it; 0 where it is not known."""
+    fitting = [known for known in PEAK_TFLOPS if re.search(rf"\b{re.escape(known)}\b", name)]
+    return PEAK_TFLOPS[max(fitting, key=len)] if fitting else 0.0
 
 
 @dataclass

@@ -24,6 +24,7 @@ from mtv_train.data.order import StageMix
 from mtv_train.distributed.failure import configure_log, reported
 from mtv_train.distributed.fsdp import PRECISIONS, parallelize
 from mtv_train.distributed.mesh import make_mesh
+from mtv_train.distributed.ranks import check_ranks
 from mtv_train.distributed.world import World, join
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.precompute.caches import open_caches
@@ -88,6 +89,7 @@ def make_trainer(
     on_report: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> Trainer:
     """Everything of a run on this rank, at its beginning."""
+    check_ranks(settings, world.size)  # before minutes of loading
     mesh = make_mesh(world, settings.parallel.replicate)
     inputs, index = make_inputs(settings, world, options.skip_empty_stages)
     precision = PRECISIONS[settings.parallel.precision]

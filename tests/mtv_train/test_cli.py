@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from demix.config import ConfigError
 from mtv_train.cli import main, parser
+from mtv_train.distributed.ranks import check_ranks, workable
+from mtv_train.recipes import load
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -68,3 +71,51 @@ def test_errors_name_the_remedy_and_end_with_two(capsys: pytest.CaptureFixture[s
     assert "no committed checkpoint" in capsys.readouterr().err
     assert main(["convert-sat", str(tmp_path / "absent.pt"), str(tmp_path / "out")]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("--gpus", "64"),
+            "optim.batch=24 cannot be dealt evenly to 64 ranks; with these settings these numbers",
+        ),
+        (("--gpus", "0"), "0 ranks: there must be one at least"),
+        (("--gpus", "-8"), "there must be one at least"),
+        (("--gpus", "24", "--set", "parallel.micro_batch=2"), "does not divide a rank's 1 samples a step"),
+        (("--gpus", "24", "--set", "parallel.replicate=5"), "parallel.replicate=5 does not divide 24 ranks"),
+        (("--mfu", "0"), "--mfu 0: give a number above 0"),
+        (("--mfu", "40"), "for 40 % give 0.4"),
+        (("--mfu", "nan"), "--mfu nan: give a number above 0"),
+        (("--peak", "inf"), "--peak inf: give a number above 0"),
+        (("--peak", "-1"), "--peak -1: give a number above 0"),
+    ],
+)
+def test_plan_refuses_what_train_would(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert main(["plan", "mtv_5b", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_plan_and_train_share_a_rule() -> None:
+    for batch, micro, replicate in ((24, 1, 1), (24, 2, 1), (24, 2, 3), (32, 4, 2), (7, 1, 1)):
+        settings = load(
+            "mtv_5b", None, [f"optim.batch={batch}", f"parallel={{micro_batch: {micro}, replicate: {replicate}}}"]
+        )
+        for ranks in range(1, 70):
+            fits = ranks % replicate == 0 and batch % ranks == 0 and batch // ranks % micro == 0
+            assert (ranks in workable(settings)) == fits
+            if not fits:
+                with pytest.raises(ConfigError, match="these numbers work") as raised:
+                    check_ranks(settings, ranks)
+                if "optim.batch=" in str(raised.value).rpartition(";")[2]:
+                    larger = int(str(raised.value).rpartition("optim.batch=")[2].split()[0])
+                    check_ranks(load("mtv_5b", None, [f"optim.batch={larger}", f"parallel.micro_batch={micro}"]), ranks)
+
+
+def test_plan_chooses_what_works_where_none_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "mtv_5b"]) == 0
+    assert "days on 24 GPUs" in capsys.readouterr().out
+    assert main(["plan", "mtv_5b", "--set", "optim.batch=20"]) == 0
+    assert "days on 20 GPUs" in capsys.readouterr().out
