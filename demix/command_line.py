@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from demix import processes
+from demix.errors import BrokenInstallation, DemixError, MachineTrouble
 from demix.exit_status import ExitStatus
 from demix.signals import stoppable
 
@@ -28,19 +29,19 @@ def run(who: str, command: Callable[[], int], go_on: str) -> int:
             return _guarded(who, command)
         except KeyboardInterrupt:
             say(stop.signal or signal.SIGINT)
-            return 128 + (stop.signal or signal.SIGINT)
+            return ExitStatus(128 + (stop.signal or signal.SIGINT))
 
 
 def _guarded(who: str, command: Callable[[], int]) -> int:
-    from demix.config import ConfigError
-    from demix.errors import BrokenInstallation, MachineTrouble
     from demix.machine import end_of
 
     try:
-        return int(command())
-    except (ConfigError, MachineTrouble, BrokenInstallation) as error:
+        return command()
+    except DemixError as error:
         print(f"{who}: {error}", file=sys.stderr)
-        return _status_of(error)
+        if isinstance(error, MachineTrouble):
+            return ExitStatus.MACHINE_TROUBLE
+        return ExitStatus.BROKEN_INSTALLATION if isinstance(error, BrokenInstallation) else ExitStatus.UNUSABLE
     except BrokenPipeError:  # the reader (head, less) went away: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitStatus.DONE
@@ -50,12 +51,3 @@ def _guarded(who: str, command: Callable[[], int]) -> int:
             raise
         print(f"{who}: {trouble}", file=sys.stderr)
         return ExitStatus.MACHINE_TROUBLE
-
-
-def _status_of(error: Exception) -> ExitStatus:
-    """The exit status of an error that ends a command with a sentence."""
-    from demix.errors import BrokenInstallation, MachineTrouble
-
-    if isinstance(error, MachineTrouble):
-        return ExitStatus.MACHINE_TROUBLE
-    return ExitStatus.BROKEN_INSTALLATION if isinstance(error, BrokenInstallation) else ExitStatus.UNUSABLE

@@ -18,6 +18,8 @@ class ExitStatus(IntEnum):
     """The machine stopped it: no space, a lost mount or store, no memory. The same command goes on afterwards."""
     BROKEN_INSTALLATION = 4
     """The program or one of its libraries does not work here; trying again does not help."""
+    HUNG_UP = 129
+    """SIGHUP: its terminal was closed. The same command goes on."""
     INTERRUPTED = 130
     """Ctrl-C (SIGINT). The same command goes on."""
     TERMINATED = 143

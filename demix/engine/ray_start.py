@@ -6,9 +6,11 @@ import logging
 import os
 import shutil
 import signal
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 
 from demix import processes
@@ -48,13 +50,40 @@ def remove(session: Path) -> None:
 
 
 def _init(address: str | None, **options: Any) -> Path | None:
+    began = f"session_{datetime.now():%Y-%m-%d_%H-%M-%S}"
     try:
         with processes.null_input(), handlers_kept():
             context = ray.init(address=address, **_QUIET | options)
-    except SystemExit:  # what Ray makes of SIGTERM until `handlers_kept` ends
-        if isinstance(signal.getsignal(signal.SIGTERM), Stop):
+    except (
+        KeyboardInterrupt,
+        SystemExit,
+    ) as stop:  # the latter is what Ray makes of SIGTERM until `handlers_kept` ends
+        _abandon(began)
+        if isinstance(stop, SystemExit) and isinstance(signal.getsignal(signal.SIGTERM), Stop):
             os.kill(os.getpid(), signal.SIGTERM)
         raise
     session = Path(context.address_info["session_dir"])
-    # Ray names a session after the process that started it.
-    return session if session.name.endswith(f"_{os.getpid()}") else None
+    return session if _is_ours(session, began) else None
+
+
+def _is_ours(session: Path, began: str) -> bool:
+    """Whether this process has started a session: Ray names it after the time and the process."""
+    return session.name >= began and session.name.endswith(f"_{os.getpid()}")
+
+
+def _abandon(began: str) -> None:
+    """Ends what an interrupted start has started, and removes its folder: Ray itself knows of no session yet."""
+    root = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray"
+    for session in [folder for folder in root.glob("session_*") if _is_ours(folder, began)]:
+        children = [child for child in psutil.Process().children(recursive=True) if _serves(child, session)]
+        for child in children:
+            child.kill()
+        psutil.wait_procs(children, timeout=5)
+        remove(session)
+
+
+def _serves(process: psutil.Process, session: Path) -> bool:
+    try:
+        return any(session.name in word for word in process.cmdline())
+    except psutil.Error:
+        return False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from demix.errors import MachineTrouble
+
 Kind = Literal["read", "hash", "decode", "rate", "short", "sound", "caption", "cache"]
 
 
@@ -37,5 +39,5 @@ class TooManyBadSamples(DataError):
     """More samples were bad than `max_bad_share` allows, or every replacement of one was bad too."""
 
 
-class WorkerDied(DataError):
+class WorkerDied(DataError, MachineTrouble):
     """A loader process ended without an answer (killed, out of memory, a crash in native code)."""

@@ -1,0 +1,186 @@
+"""At a real (pseudo) terminal: every command that works ends, none of its processes reads the terminal, Ctrl-C and
+SIGTERM end it within seconds with a status of their own, and nothing is left."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.build.corpus import ADDRESS
+from tests.films import make_film
+from tests.films.demo import make_demo
+from tests.mtv_train.datasets import TinyClip, write_tars
+from tests.mtv_train.sample.making import write_model
+from tests.mtv_train.sample.test_jobs import job, write_jobs
+from tests.terminal.pseudo import CTRL_C, Ended, Session
+
+Start = Callable[..., Session]
+DEMIX = (sys.executable, "-m", "demix.cli")
+MTV = (sys.executable, "-m", "mtv_train")
+SECONDS = 15.0
+"""In which an interrupted command is gone, also on a machine with much else to do."""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts commands at terminals; Ray's temporary files go to a folder of the test."""
+    sessions: list[Session] = []
+
+    def started(*command: str | Path) -> Session:
+        sessions.append(Session(command, RAY_TMPDIR=str(ray), TMPDIR=str(ray)))
+        return sessions[-1]
+
+    # Short: the name of a socket has 107 characters.
+    ray = Path(f"/tmp/demix-test-{os.getpid()}")
+    ray.mkdir()
+    try:
+        yield started
+    finally:
+        for session in sessions:
+            session.close()
+        shutil.rmtree(ray)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("films") / "address.mp4"
+    make_film(path, ADDRESS, rate=25, size=(240, 180), seed=2)
+    return path
+
+
+def temporary() -> list[str]:
+    """What this test's commands have left in the temporary folder."""
+    folder = Path(f"/tmp/demix-test-{os.getpid()}")
+    sessions = [path.name for path in (folder / "ray").glob("session_[0-9]*")]
+    return sessions + [path.name for path in folder.iterdir() if path.name not in ("ray", "numba")]
+
+
+def check(ended: Ended, status: int = 0) -> None:
+    assert ended.status == status, ended.text[-3000:]
+    assert ended.readers == set(), "they have the terminal as standard input"
+    assert ended.stopped == set(), "they wait for a terminal that is not theirs"
+    assert ended.survivors == []
+
+
+def check_interrupted(ended: Ended, status: int, says: str) -> None:
+    check(ended, status)
+    assert says in ended.text
+    assert "Traceback" not in ended.text
+    assert ended.seconds < SECONDS
+
+
+def test_index_ends_at_a_terminal(start: Start, film: Path, tmp_path: Path) -> None:
+    ended = start(*DEMIX, "index", film, "--output", tmp_path / "data", "--address", "local").end(120)
+    check(ended)
+    assert "1 clips are in the clip table" in ended.text
+    assert temporary() == []
+
+
+@pytest.mark.parametrize(
+    ("moment", "send", "status", "says"),
+    [
+        ("imports", "ctrl-c", 130, "interrupted; give the same command again"),
+        pytest.param("ray", "ctrl-c", 130, "interrupted; give the same command again", marks=pytest.mark.slow),
+        ("ray", "SIGTERM", 143, "terminated; give the same command again"),
+        ("probe", "SIGTERM", 143, "terminated; give the same command again"),
+        pytest.param("probe", "ctrl-c", 130, "interrupted; give the same command again", marks=pytest.mark.slow),
+        pytest.param("probe", "SIGHUP", 129, "", marks=pytest.mark.slow),
+    ],
+)
+def test_a_command_that_is_interrupted_says_how_to_go_on(
+    start: Start, film: Path, tmp_path: Path, moment: str, send: str, status: int, says: str
+) -> None:
+    session = start(*DEMIX, "index", film, "--output", tmp_path / "data", "--address", "local")
+    if moment == "imports":
+        session.until_loaded("pydantic_core", 60)
+    else:
+        session.until("1 source files named", 60)
+        process = {"ray": "gcs_server", "probe": "demix.media.sandbox"}[moment]
+        session.until_process(process, 60)
+    if send == "ctrl-c":
+        session.press(CTRL_C)
+        session.press(CTRL_C)  # people do
+    else:
+        os.kill(session.pid, getattr(signal, send))
+    check_interrupted(session.end(60), status, says)
+    assert temporary() == []
+    assert not [path for path in tmp_path.rglob(".*") if path.name != ".work"], "files that were being written"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_build_annotate_and_pack_end_at_a_terminal(start: Start, film: Path, tmp_path: Path) -> None:
+    data, local = tmp_path / "data", ("--address", "local")
+    check(start(*DEMIX, "build", film, "--kind", "talking_head", "--output", tmp_path / "other", *local).end(400))
+    check(start(*DEMIX, "index", film, "--kind", "talking_head", "--output", data, *local).end(200))
+
+    session = start(*DEMIX, "annotate", "--output", data, *local)
+    session.until_process("MapWorker", 100)
+    session.press(CTRL_C)
+    check_interrupted(session.end(60), 130, "give the same command again")
+    check(start(*DEMIX, "annotate", "--output", data, *local).end(400))
+
+    session = start(*DEMIX, "pack", "--output", data, *local)
+    session.until_process("gcs_server", 100)
+    session.press(CTRL_C)
+    check_interrupted(session.end(60), 130, "give the same command again")
+    check(start(*DEMIX, "pack", "--output", data, *local).end(200))
+    assert temporary() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_build_of_make_demo_ends_at_a_terminal(start: Start, tmp_path: Path) -> None:
+    """Its command, on the shortest of its films."""
+    films = sorted(make_demo(tmp_path / "films"), key=lambda film: film.frames)
+    table = tmp_path / "films/sources.csv"
+    rows = list(csv.reader(table.read_text().splitlines()))
+    short = [row for row in rows if any(films[0].name in word for word in row)]
+    table.write_text("\n".join(",".join(row) for row in (rows[0], *short)) + "\n")
+    words = ("--address", "local", "--keep-work", "--set", "pack.test_seed=1")
+    check(start(*DEMIX, "build", table, "--output", tmp_path / "data", *words).end(900))
+    check(start(*DEMIX, "verify", tmp_path / "data").end(120))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_training_ends_at_a_terminal_and_goes_on(start: Start, tmp_path: Path) -> None:
+    dataset, run = write_tars(tmp_path / "tars", [TinyClip(number) for number in range(5)]), tmp_path / "run"
+    settings = ("data.loader.workers=2", "validation.every=0", "stages.single_character.steps=40", "log.every=1")
+    command = (*MTV, "train", "tiny", "--data", dataset, "--run", run, "--skip-empty-stages", "--device", "cpu")
+    words = [*command, *(word for setting in settings for word in ("--set", setting))]
+    for method in ("fork", "spawn"):
+        session = start(*words, "--set", f"data.loader.start_method={method}")
+        session.until(r"[1-9]\d*/40|step", 200)
+        session.press(CTRL_C)
+        check_interrupted(session.end(60), 130, "go on from the last checkpoint")
+    check(start(*words).end(400))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("send", ["nothing", "ctrl-c", "SIGKILL"])
+def test_processes_that_sample_end_at_a_terminal(start: Start, tmp_path: Path, send: str) -> None:
+    model = write_model(tmp_path)
+    jobs = write_jobs(tmp_path / "jobs.jsonl", *(job(name) for name in "abc"))
+    steps = "1" if send == "nothing" else "1000"
+    session = start(
+        *MTV, "sample", model, "--jobs", jobs, "--out", tmp_path / "out", "--steps", steps, "--workers", "2"
+    )
+    if send == "nothing":
+        check(session.end(400))
+        return
+    session.until_process("spawn_main", 100)
+    if send == "ctrl-c":
+        session.press(CTRL_C)
+        check_interrupted(session.end(60), 130, "give the same command again")
+    else:
+        os.kill(session.pid, signal.SIGKILL)
+        check(session.end(60), -signal.SIGKILL)
