@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import av
 import numpy as np
 
+from demix.lazy_module import lazy_module
 from demix.media.audio import rms_db
 from demix.media.command import SoundRecipe
 from demix.media.layouts import sides
+
+av: Any = lazy_module("av")
 
 _SLOTS = 3
 _SYNC_POINT, _HEAD = bytes.fromhex("4e4be4adeeca4569"), 1 << 16
