@@ -167,6 +167,24 @@ class AudioStream(Record):
     end_pts: int
     channel_names: tuple[str, ...] = ()
     """Of the layout's channels in FFmpeg's words, `FL`, `FR`, `FC`, ...; empty in datasets of before."""
+    language: str = ""
+    """As the file states it, mostly an ISO 639-2 code."""
+    title: str = ""
+    """As the file states it: a stranger's text."""
+    disposition: tuple[str, ...] = ()
+    """What the file says that the track is, in FFmpeg's words: `default`, `comment`, `visual_impaired`, ..."""
+    joined: tuple[int, ...] = ()
+    """Indices of the mono tracks whose channels this sound is made of, in the order of `channel_names`; empty where it
+    is a track of its own."""
+
+    @property
+    def start(self) -> Fraction:
+        """Seconds on the source's time line."""
+        return self.start_pts * Fraction(self.time_base)
+
+    @property
+    def end(self) -> Fraction:
+        return self.end_pts * Fraction(self.time_base)
 
 
 class Probe(Record):
@@ -179,8 +197,13 @@ class Probe(Record):
     seconds: float
     video: VideoStream
     audio: AudioStream | None
+    """The film's sound."""
     streams: int
     """Streams of every kind in the file, chosen or not."""
+    tracks: tuple[AudioStream, ...] = ()
+    """Every audio track that holds sound; empty in datasets of before."""
+    audio_choice: str = ""
+    """Why `audio` is the film's sound and no other track."""
 
 
 class Shot(Record):

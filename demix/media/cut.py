@@ -29,7 +29,7 @@ from demix.media.command import (
     film_command,
 )
 from demix.media.errors import MediaError
-from demix.media.layouts import by_count, has_centre, pan
+from demix.media.layouts import GAINS, by_count, pan, pan_one
 from demix.media.limits import MediaLimits
 from demix.media.sound import Sound, assemble, write_raw
 from demix.records import AudioStream, Clip, Probe, VideoStream
@@ -145,7 +145,7 @@ class _Job:
         decoded, raw = track.with_name("decoded.nut"), track.with_name("samples.raw")
         with _opened(self.source) as source:
             self._run(decode_command(self.binary, recipe, self.limits, source, seek, decoded), source)
-        sound = assemble(decoded, recipe, has_centre(_channel_names(audio)))
+        sound = assemble(decoded, recipe, _channel_names(audio))
         write_raw(raw, sound.wave, recipe.flac_bits)
         self._run(encode_command(self.binary, recipe, raw, mix, track))
         return sound
@@ -212,7 +212,7 @@ def _sound_recipe(
     start = clip.start - _sound_offset(probe)
     origin = math.floor(start) - 1
     return SoundRecipe(
-        tracks=((audio.index, pan(_channel_names(audio))),),
+        tracks=_tracks(audio),
         layout=audio.layout,
         channels=min(audio.channels, 2),
         sample_rate=sample_rate,
@@ -230,6 +230,14 @@ def _sound_offset(probe: Probe) -> Fraction:
     AVI has no time stamps: both streams begin together, but pictures are stamped by when their decoder gives them out.
     """
     return probe.video.start_pts * Fraction(probe.video.time_base) if probe.container == "avi" else Fraction(0)
+
+
+def _tracks(audio: AudioStream) -> tuple[tuple[int, str], ...]:
+    """Index of each stream that is heard, and how its channels are placed."""
+    if audio.joined:
+        placed = zip(audio.joined, audio.channel_names, strict=True)
+        return tuple((index, pan_one(name)) for index, name in placed if any(GAINS[name]))
+    return ((audio.index, pan(_channel_names(audio))),)
 
 
 def _channel_names(audio: AudioStream) -> tuple[str, ...]:

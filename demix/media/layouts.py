@@ -84,6 +84,11 @@ def pan(channels: Sequence[str]) -> str:
     return "3c|" + "|".join(rows)
 
 
+def pan_one(name: str) -> str:
+    """The argument of `pan` for a track that holds the one channel `name`."""
+    return "3c|" + "|".join(f"c{slot}={gain:.9g}*c0" for slot, gain in enumerate(GAINS[name]))
+
+
 def has_centre(channels: Sequence[str]) -> bool:
     """Whether there is a centre channel beside others."""
     placed = gains(channels)
@@ -98,12 +103,16 @@ def sides(slots: np.ndarray, channels: int) -> np.ndarray:
     return np.stack([left + centre, right + centre])
 
 
+def within_full_scale(wave: np.ndarray) -> tuple[np.ndarray, float]:
+    """A downmix, turned down as a whole where a sample of it would be clipped, and the gain, 1 as a rule."""
+    peak = float(np.abs(wave).max(initial=0))
+    return (wave / np.float32(peak), 1 / peak) if peak > 1 else (wave, 1.0)
+
+
 def downmix(wave: np.ndarray, channels: Sequence[str]) -> np.ndarray:
-    """`wave` (channels, samples) of a layout as float32 (1 or 2, samples): as the builder makes a clip of it. More
-    than two channels are scaled down where they would be beyond full scale together."""
+    """`wave` (channels, samples) of a layout as float32 (1 or 2, samples): as the builder makes a clip of it."""
     if len(channels) != len(wave):
         raise ValueError(f"{len(wave)} channels of sound, {len(channels)} channels of a layout")
     matrix = np.array(gains(channels), np.float32).T
     mixed = sides(matrix @ wave.astype(np.float32, copy=False), min(len(wave), 2))
-    peak = float(np.abs(mixed).max(initial=0))
-    return mixed / np.float32(peak) if len(wave) > 2 and peak > 1 else mixed
+    return within_full_scale(mixed)[0] if len(wave) > 2 else mixed

@@ -27,6 +27,8 @@ from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.orientation import Orientation
+from demix.media.tracks import TrackSettings, choose
+from demix.records import AudioStream as AudioStreamRecord
 from demix.records import Probe
 
 _NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
@@ -34,14 +36,18 @@ _FIRST_FRAME_PACKETS = 1000
 """Video packets within which a first frame must decode."""
 
 
-def probe(path: Path, limits: MediaLimits) -> Probe:
-    """The facts of the file at `path`. Raises `MediaError` of any kind; `not_media`, `no_video` and `limits` (with
-    evidence) say that the file is not wanted, the others that it is broken."""
+def probe(path: Path, limits: MediaLimits, tracks: TrackSettings | None = None) -> Probe:
+    """The facts of the file at `path`; `tracks` says which track is its sound.
+
+    Raises `MediaError` of any kind; `not_media`, `no_video` and `limits` (with evidence) say that the file is not
+    wanted, the others that it is broken.
+    """
     size = path.stat().st_size
     if size == 0:
         raise MediaError("not_media", "the file is empty", evidence={"bytes": 0})
     _within("bytes", size, limits.max_bytes)
-    arguments = {"path": str(path.absolute()), "limits": limits.model_dump()}
+    settings = (tracks or TrackSettings()).model_dump(include=set(TrackSettings.model_fields))
+    arguments = {"path": str(path.absolute()), "limits": limits.model_dump(), "tracks": settings}
     return Probe.model_validate(sandbox.call("demix.media.probe:read", arguments, limits, seconds=limits.probe_seconds))
 
 
@@ -78,7 +84,7 @@ class _Times:
         self.end = max(self.end, pts + (packet.duration or 0))
 
 
-def read(path: str, limits: dict[str, Any]) -> dict[str, Any]:
+def read(path: str, limits: dict[str, Any], tracks: dict[str, Any] | None = None) -> dict[str, Any]:
     """The fields of a `Probe`; runs in the sandbox."""
     bounds = MediaLimits(**limits)
     with open_container(path, bounds) as container:
@@ -90,11 +96,16 @@ def read(path: str, limits: dict[str, Any]) -> dict[str, Any]:
         if not videos:
             raise MediaError("no_video", "no stream of moving pictures", evidence=_counts(container))
         video = max(videos, key=_preference)
-        audio = _sound(container, video, times)
+        sounds = [stream for stream in container.streams.audio if stream.codec_context and times[stream.index].pts]
+        known = [AudioStreamRecord(**_audio_facts(stream, times[stream.index])) for stream in sounds]
+        apart = [stream.index for stream in sounds if not _same_programme(container, stream, video)]
+        audio, why = choose(known, apart, container.format.name, TrackSettings(**(tracks or {})))
         facts: dict[str, Any] = {
             "container": container.format.name,
             "streams": len(container.streams),
-            "audio": _audio_facts(audio, times[audio.index]) if audio else None,
+            "audio": audio and audio.model_dump(),
+            "tracks": [track.model_dump() for track in known],
+            "audio_choice": why,
         }
         index = video.index
     with open_container(path, bounds) as container:
@@ -123,12 +134,9 @@ def _preference(stream: VideoStream) -> tuple[bool, int, int]:
     return bool(stream.disposition & Disposition.default), stream.width * stream.height, -stream.index
 
 
-def _sound(container: InputContainer, video: VideoStream, times: dict[int, _Times]) -> AudioStream | None:
-    """libav's best audio stream beside `video` (default first, same programme), among those that hold sound."""
-    sounding = [stream for stream in container.streams.audio if stream.codec_context and times[stream.index].pts]
-    best = container.streams.best("audio", related=video)
-    chosen = best if best in sounding else next(iter(sounding), None)
-    return chosen if isinstance(chosen, AudioStream) else None
+def _same_programme(container: InputContainer, sound: AudioStream, video: VideoStream) -> bool:
+    """Whether both are of one programme of a broadcast: libav then names the same best pictures for both."""
+    return container.streams.best("video", related=sound) == container.streams.best("video", related=video)
 
 
 def _read_packets(container: InputContainer, limits: MediaLimits) -> dict[int, _Times]:
@@ -243,6 +251,9 @@ def _audio_facts(stream: AudioStream, times: _Times) -> dict[str, Any]:
         "start_pts": min(times.pts),
         "end_pts": times.end,
         "channel_names": [channel.name for channel in stream.codec_context.layout.channels],
+        "language": stream.metadata.get("language", ""),
+        "title": stream.metadata.get("title", ""),
+        "disposition": [name.name for name in Disposition if name in stream.disposition],
     }
 
 

@@ -5,7 +5,7 @@ What is read here was written by our own ffmpeg, in the format that `decode_comm
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from demix.lazy_module import lazy_module
 from demix.media.audio import rms_db
 from demix.media.command import SoundRecipe
-from demix.media.layouts import sides
+from demix.media.layouts import has_centre, sides, within_full_scale
 
 av: Any = lazy_module("av")
 
@@ -40,24 +40,23 @@ class Sound:
     """Level of all that is not in the centre, as two channels; None where the film has no centre."""
 
 
-def assemble(decoded: Path, recipe: SoundRecipe, centre: bool) -> Sound:
-    """The mix out of the file that `decode_command` wrote; silence where the film has no sound.
-
-    `centre`: whether the film has a centre channel beside others. A film that gains one on its way has one there.
-    """
+def assemble(decoded: Path, recipe: SoundRecipe, channels: Sequence[str]) -> Sound:
+    """The mix out of the file that `decode_command` wrote; silence where the film has no sound. `channels`: of the
+    film's layout."""
     slots = np.zeros((_SLOTS, recipe.samples), np.float32)
-    for track in _tracks(decoded, len(recipe.tracks)):
-        _place(track, slots, recipe)
-    wave = sides(slots, recipe.channels)
-    mixed = len(recipe.tracks) > 1 or centre or (recipe.channels == 2 and bool(slots[2].any()))
-    peak = float(np.abs(wave).max(initial=0))
+    for track in _tracks(decoded, recipe):
+        track.place(slots, recipe.first_sample)
+    # A film may gain a centre channel on its way, and lose it.
+    centre = has_centre(channels) or (recipe.channels == 2 and bool(slots[2].any()))
+    wave, gain = sides(slots, recipe.channels), 1.0
     # Two channels that went through a lossy codec may lie a little beyond full scale: they are clipped as by a player.
-    scale = 1 / peak if mixed and peak > 1 else 1.0
+    if centre or len(channels) > 2:
+        wave, gain = within_full_scale(wave)
     return Sound(
-        wave=wave * np.float32(scale) if scale < 1 else wave,
-        gain_db=round(20 * float(np.log10(scale)), 2),
-        centre_db=round(rms_db(slots[2:]), 2) if mixed else None,
-        rest_db=round(rms_db(slots[:2]), 2) if mixed else None,
+        wave=wave,
+        gain_db=round(20 * float(np.log10(gain)), 2),
+        centre_db=round(rms_db(slots[2:]), 2) if centre else None,
+        rest_db=round(rms_db(slots[:2]), 2) if centre else None,
     )
 
 
@@ -75,15 +74,15 @@ class _Run:
     """Samples that follow one another."""
 
     blocks: list[np.ndarray]
-    """float32 (samples, 3) each."""
+    """float32 (3, samples) each."""
     begins: list[int]
     """Where the run begins by the stamp of each block."""
     samples: int = 0
 
-    def add(self, pts: int, block: np.ndarray) -> None:
-        self.begins.append(pts - self.samples)
+    def add(self, start: int, block: np.ndarray) -> None:
+        self.begins.append(start - self.samples)
         self.blocks.append(block)
-        self.samples += len(block)
+        self.samples += block.shape[1]
 
     @property
     def start(self) -> int:
@@ -91,40 +90,51 @@ class _Run:
         return int(np.median(self.begins))
 
 
-def _tracks(decoded: Path, count: int) -> Iterator[list[_Run]]:
-    """The runs of every stream of the file."""
+class Timeline:
+    """The blocks of one track, where their stamps say; gaps are silent, of two that overlap the earlier is heard."""
+
+    def __init__(self, sample_rate: int):
+        self._jump = _JUMP_SECONDS * sample_rate
+        self._runs: list[_Run] = []
+
+    def add(self, start: int, block: np.ndarray) -> None:
+        """`block`, float32 (3, samples), begins at about the sample `start`."""
+        if not self._runs or abs(start - self._runs[-1].samples - self._runs[-1].begins[0]) > self._jump:
+            self._runs.append(_Run([], []))
+        self._runs[-1].add(start, block)
+
+    @property
+    def end(self) -> int:
+        """The sample after the last."""
+        return max((run.start + run.samples for run in self._runs), default=0)
+
+    def place(self, slots: np.ndarray, first: int = 0) -> None:
+        """Adds the track to `slots` (3, samples), which begin with the sample `first`."""
+        end = -first
+        for run in self._runs:
+            start = run.start - first
+            block = np.concatenate(run.blocks, axis=1)[:, max(end - start, 0) :]
+            start = max(start, end)
+            end = max(end, start + block.shape[1])
+            inside = block[:, max(-start, 0) : max(slots.shape[1] - start, 0)]
+            start = max(start, 0)
+            slots[:, start : start + inside.shape[1]] += inside
+
+
+def _tracks(decoded: Path, recipe: SoundRecipe) -> Iterator[Timeline]:
+    """Every stream of the file."""
     with decoded.open("rb") as file:
         if _SYNC_POINT not in file.read(_HEAD):
             return  # no stream holds a sample of the span, and libav does not open such a file
-    for index in range(count):
+    for index in range(len(recipe.tracks)):
         with av.open(str(decoded), format="nut") as container:
-            stream = container.streams.audio[index]
-            jump = _JUMP_SECONDS * stream.codec_context.sample_rate
-            runs: list[_Run] = []
-            last = None
-            for packet in container.demux(stream):
+            track, last = Timeline(recipe.sample_rate), None
+            for packet in container.demux(container.streams.audio[index]):
                 if packet.size == 0 or packet.pts is None:
                     continue
                 # Where stamps jump back, ffmpeg moves each block behind the one before, by a single tick, until they
                 # have caught up: what such a block holds is heard already.
                 repeated, last = last is not None and packet.pts <= last + 1, packet.pts
-                if repeated:
-                    continue
-                block = np.frombuffer(bytes(packet), "<f4").reshape(-1, _SLOTS)
-                if not runs or abs(packet.pts - runs[-1].samples - runs[-1].begins[0]) > jump:
-                    runs.append(_Run([], []))
-                runs[-1].add(packet.pts, block)
-            yield runs
-
-
-def _place(runs: list[_Run], slots: np.ndarray, recipe: SoundRecipe) -> None:
-    """Adds the runs of a track to `slots` (3, samples); where two overlap, the earlier is heard."""
-    end = -recipe.first_sample
-    for run in runs:
-        start = run.start - recipe.first_sample
-        block = np.concatenate(run.blocks)[max(end - start, 0) :]
-        start = max(start, end)
-        end = max(end, start + len(block))
-        inside = block[max(-start, 0) : max(slots.shape[1] - start, 0)]
-        start = max(start, 0)
-        slots[:, start : start + len(inside)] += inside.T
+                if not repeated:
+                    track.add(packet.pts, np.frombuffer(bytes(packet), "<f4").reshape(-1, _SLOTS).T)
+            yield track

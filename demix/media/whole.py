@@ -6,7 +6,7 @@ For scoring what other programs made, where nothing may be encoded anew. Decoded
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,18 +14,23 @@ from typing import Any
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from demix.media import sandbox
+from demix.media.audio import resample
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
+from demix.media.layouts import GAINS, gains, sides, within_full_scale
 from demix.media.limits import MediaLimits
 from demix.media.orientation import Orientation
 from demix.media.probe import read as read_facts
-from demix.records import Probe
+from demix.media.sound import Timeline
+from demix.records import AudioStream, Probe
 
 _FACTS, _PICTURE, _SOUND = b"F", b"P", b"S"
-_HEAD = struct.Struct("<cq")
+_HEAD = struct.Struct("<cqi")
+"""What a record is, its time in ticks of its stream, and the index of the stream."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,8 @@ class Whole:
     times: np.ndarray
     """Seconds of each picture after the first, float64 (frames,), ascending."""
     wave: np.ndarray | None
-    """float32 (channels, samples), beginning with the first picture and ending with the last at the latest; None where
-    the file has no sound."""
+    """float32 (1 or 2, samples), downmixed as the builder does it, beginning with the first picture and ending with the
+    last at the latest; None where the file has no sound."""
     sample_rate: int
 
 
@@ -48,15 +53,18 @@ def read_whole(path: Path, limits: MediaLimits, max_seconds: float) -> Whole:
     probe = Probe.model_validate_json(bytes(next(records)[_HEAD.size :]))
     video = probe.video
     tick = Fraction(video.time_base)
-    pictures, times, sounds = [], [], []
+    pictures, times = [], []
+    sounds: dict[int, Timeline] = {}
     for record in records:
-        kind, pts = _HEAD.unpack_from(record)
+        kind, pts, index = _HEAD.unpack_from(record)
         data = memoryview(record)[_HEAD.size :]
         if kind == _PICTURE:
             pictures.append(np.frombuffer(data, np.uint8).reshape(video.height, video.width, 3))
             times.append(float((pts - video.start_pts) * tick))
-        else:
-            sounds.append((pts, np.frombuffer(data, np.float32)))
+        elif probe.audio is not None:
+            start = round((pts * Fraction(_ticks(probe, index)) - video.start_pts * tick) * probe.audio.sample_rate)
+            track = sounds.setdefault(index, Timeline(probe.audio.sample_rate))
+            track.add(start, np.frombuffer(data, np.float32).reshape(3, -1))
     if not pictures:
         raise MediaError("decode", f"{path}: no frame can be decoded")
     seconds = float((_end(probe, max_seconds) - video.start_pts) * tick)
@@ -69,16 +77,21 @@ def _end(probe: Probe, max_seconds: float) -> int:
     return min(video.end_pts, video.start_pts + round(max_seconds / Fraction(video.time_base)))
 
 
-def _placed(sounds: list[tuple[int, np.ndarray]], probe: Probe, seconds: float) -> tuple[np.ndarray | None, int]:
+def _ticks(probe: Probe, index: int) -> str:
+    return next(track.time_base for track in probe.tracks if track.index == index)
+
+
+def _placed(sounds: Mapping[int, Timeline], probe: Probe, seconds: float) -> tuple[np.ndarray | None, int]:
     """The decoded sound on the pictures' clock: cut or padded with silence at its beginning, cut at `seconds`."""
     if probe.audio is None or not sounds:
         return None, 0
-    rate, channels = probe.audio.sample_rate, probe.audio.channels
-    start = sounds[0][0] * Fraction(probe.audio.time_base)
-    late = round((start - probe.video.start_pts * Fraction(probe.video.time_base)) * rate)
-    wave = np.concatenate([samples.reshape(-1, channels) for _, samples in sounds]).T
-    wave = wave[:, -late:] if late < 0 else np.pad(wave, ((0, 0), (late, 0)))
-    return np.ascontiguousarray(wave[:, : round(seconds * rate)]), rate
+    rate = probe.audio.sample_rate
+    length = min(max(track.end for track in sounds.values()), round(seconds * rate))
+    slots = np.zeros((3, max(length, 0)), np.float32)
+    for track in sounds.values():
+        track.place(slots)
+    wave = sides(slots, min(probe.audio.channels, 2))
+    return (within_full_scale(wave)[0] if probe.audio.channels > 2 else wave), rate
 
 
 # --- the child's side ------------------------------------------------------------------------------------------------
@@ -87,23 +100,40 @@ def _placed(sounds: list[tuple[int, np.ndarray]], probe: Probe, seconds: float) 
 def read(path: str, limits: dict[str, Any], max_seconds: float) -> Iterator[tuple[bytes, bytes | np.ndarray]]:
     """Records: the facts, then pictures and sound in the file's order; runs in the sandbox."""
     facts = Probe.model_validate(read_facts(path, limits))
-    yield _HEAD.pack(_FACTS, 0), facts.model_dump_json().encode()
+    yield _HEAD.pack(_FACTS, 0, 0), facts.model_dump_json().encode()
     audio, end = facts.audio, _end(facts, max_seconds)
+    end_seconds = end * Fraction(facts.video.time_base)
+    indices = (audio.joined or (audio.index,)) if audio else ()
     with open_container(path, MediaLimits(**limits)) as container:
-        streams = [container.streams[facts.video.index]]
-        if audio is not None:
-            streams.append(container.streams[audio.index])
-            audio_end = int(end * Fraction(facts.video.time_base) / Fraction(audio.time_base))
-            resampler = av.AudioResampler("flt", audio.layout, audio.sample_rate)
-        for frame in container.decode(streams):
+        streams = [container.streams[index] for index in (facts.video.index, *indices)]
+        for packet, frame in _decoded(container, streams):
+            index = packet.stream_index
             if isinstance(frame, VideoFrame):
                 pts = frame_pts(container, frame)
                 if facts.video.start_pts <= pts < end:
-                    yield _HEAD.pack(_PICTURE, pts), _upright(frame, facts)
-            elif audio is not None and frame.pts is not None and frame.pts < audio_end:
-                pts = frame.pts
-                for part in resampler.resample(frame):
-                    yield _HEAD.pack(_SOUND, pts), np.ascontiguousarray(part.to_ndarray())
+                    yield _HEAD.pack(_PICTURE, pts, index), _upright(frame, facts)
+            elif audio is not None and frame.pts is not None and frame.pts * packet.time_base < end_seconds:
+                yield _HEAD.pack(_SOUND, frame.pts, index), _slots(frame, audio, index)
+
+
+def _decoded(container: InputContainer, streams: list[Any]) -> Iterator[tuple[av.Packet, Any]]:
+    for packet in container.demux(streams):
+        for frame in packet.decode():
+            yield packet, frame
+
+
+def _slots(frame: av.AudioFrame, audio: AudioStream, index: int) -> np.ndarray:
+    """Left, right and centre of a frame, float32 (3, samples), at the rate that the film's sound has as a rule."""
+    names = [channel.name for channel in frame.layout.channels]
+    samples = frame.to_ndarray()
+    if not frame.format.is_planar:
+        samples = samples.reshape(-1, len(names)).T
+    if samples.dtype == np.uint8:
+        samples = samples.astype(np.int16) - 128 << 8
+    scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
+    wave = (samples / scale).astype(np.float32)
+    placed = [GAINS[audio.channel_names[audio.joined.index(index)]]] if audio.joined else gains(names)
+    return resample(np.array(placed, np.float32).T @ wave, frame.sample_rate, audio.sample_rate)
 
 
 def _upright(frame: VideoFrame, facts: Probe) -> np.ndarray:

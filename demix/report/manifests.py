@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from demix.dataset import layout
 from demix.dataset.sample import CLIP_RECORDS
 from demix.dataset.schema import read_rows
+from demix.report.words import describe_sound
 
 B = TypeVar("B", bound=BaseModel)
 Outcome = Literal["kept", "dropped", "failed"]
@@ -74,6 +75,8 @@ class Listed:
     kept_seconds: float
     detector: Mapping[str, Any]
     """The source's Shots record without its shots: which model found them."""
+    sound: str = ""
+    """Which of its tracks is the film's sound, and why; holds a stranger's text."""
 
 
 class Manifests:
@@ -91,7 +94,7 @@ class Manifests:
 
     def sources(self) -> Iterator[Listed]:
         for row in read_rows(self.dataset / layout.SOURCES, "sources"):
-            shots = _json(row["shots"])
+            shots, probe = _json(row["shots"]), _json(row["probe"])
             yield Listed(
                 candidate_id=row["candidate_id"],
                 source_id=row["source_id"] or "",
@@ -107,6 +110,7 @@ class Manifests:
                 kept_clips=row["kept_clips"],
                 kept_seconds=row["kept_seconds"],
                 detector={key: shots[key] for key in ("model", "revision") if key in shots},
+                sound=describe_sound(probe),
             )
 
     def clips(self) -> Iterator[Judged]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 JOINERS = "\u200c\u200d"
 """Invisible, but part of how some scripts are written."""
@@ -43,6 +45,17 @@ def visible(text: str) -> str:
 
 def _invisible(char: str) -> bool:
     return char not in JOINERS and unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def describe_sound(probe: Mapping[str, Any]) -> str:
+    """A Probe record's choice of the film's sound, and why; empty for records of before, which do not say it."""
+    audio, tracks = probe.get("audio"), probe.get("tracks")
+    if not audio or not tracks:
+        return ""
+    number = next(place for place, track in enumerate(tracks, 1) if track["index"] == audio["index"])
+    which = [] if len(tracks) == 1 or audio["joined"] else [f"track {number} of {len(tracks)}"]
+    facts = [*which, audio["layout"], audio["language"], audio["title"] and f"“{audio['title']}”"]
+    return f"{', '.join(filter(None, facts))} ({probe['audio_choice']})"
 
 
 def count(number: float) -> str:

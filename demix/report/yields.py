@@ -24,6 +24,8 @@ class SourceYield(Frozen):
     kept: Amount
     main_loss: str
     """The reason or error that took most of its clips; empty if nothing was lost."""
+    sound: str
+    """Which of its tracks is its sound, and why."""
 
 
 class KindYield(Frozen):
@@ -55,6 +57,7 @@ def _source_yield(source: Listed, tally: Tally) -> SourceYield:
         clips=source.clips,
         kept=tally.sources.get(source.source_id, Amount()) if built else Amount(),
         main_loss=_main_loss(tally.losses.get(source.source_id, {})) if built else "",
+        sound=source.sound,
     )
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from demix.config import Settings
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
+from demix.media.tracks import TrackSettings
 from demix.records import Candidate, Probe
 from demix.sources.fetch import check_state, local_copy, note_content, state_of
 from demix.stage import Dropped, Item, Kept, Outcome, Stage
 
 
-class ProbeSettings(Settings):
-    """What a stranger's file may be."""
+class ProbeSettings(TrackSettings):
+    """What a stranger's file may be, and which of its tracks is its sound."""
 
     limits: MediaLimits = MediaLimits()
     """Sizes, lengths and counts beyond which a file is dropped, and what its child process may use."""
@@ -27,7 +27,7 @@ class ProbeStage(Stage):
     """
 
     name = "probe"
-    version = 2
+    version = 3
     adds = Probe
     reasons = ("not_media", "no_video", "too_large")
     settings: ProbeSettings
@@ -58,7 +58,7 @@ class ProbeStage(Stage):
         uri = candidate.uri
         with local_copy(uri, was_there=bool(candidate.stamp)) as path:
             before = state_of(uri, path)
-            found = probe(path, self.settings.limits)
+            found = probe(path, self.settings.limits, self.settings)
             check_state(uri, path, before)
             note_content(uri, before, found.sha256, self.context.store)
         return found

@@ -69,3 +69,16 @@ def test_identifiers_become_titles_and_class_names_stay() -> None:
     assert words.words("single_character") == "Single character"
     assert words.words("ChildKilled") == "ChildKilled"
     assert [words.nickname(name) for name in ("basic_face", "single_character")] == ["Face", "Single"]
+
+
+def test_the_films_sound_is_named_with_the_reason() -> None:
+    tracks = [
+        {"index": index, "layout": layout, "language": language, "title": title, "joined": []}
+        for index, layout, language, title in ((1, "stereo", "fre", ""), (3, "5.1(side)", "eng", "Surround"))
+    ]
+    probe = {"audio": tracks[1], "tracks": tracks, "audio_choice": "marked as default"}
+    assert words.describe_sound(probe) == "track 2 of 2, 5.1(side), eng, “Surround” (marked as default)"
+    alone = {"audio": tracks[0], "tracks": tracks[:1], "audio_choice": "the only track"}
+    assert words.describe_sound(alone) == "stereo, fre (the only track)"
+    assert words.describe_sound({"audio": None, "tracks": [], "audio_choice": ""}) == ""
+    assert words.describe_sound({"audio": {"index": 1, "layout": "stereo"}}) == ""  # a dataset of before
