@@ -21,32 +21,50 @@ _NAME = ".lock"
 _UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 
+_open: set[int] = set()
+"""Descriptors of the locks that this process holds."""
+
+
+def _let_go_in_child() -> None:
+    """A lock goes with the last process that has it open: a child that outlives its parent must not keep it."""
+    while _open:
+        os.close(_open.pop())
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)
+
+
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, work: str = "build") -> Iterator[None]:
     """While this is open, nobody else holds `folder` (made if absent). Raises `ConfigError` naming who does.
+
+    `work`: what is done there, for the message. A process that is forked meanwhile does not hold it.
 
     A file system without locks (some network ones) is used without: the log says so.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _NAME
     try:
-        descriptor = _acquire(path)
+        descriptor = _acquire(path, work)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
         log.get_logger("engine.lock").warning("no_locks", extra=log.event(folder=str(folder), why=str(error)))
         yield
         return
+    _open.add(descriptor)
     try:
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         yield
     finally:
-        path.unlink(missing_ok=True)  # before it is let go: whoever opened it meanwhile sees that it is no longer there
-        os.close(descriptor)
+        if descriptor in _open:  # not in a forked child that ends here
+            path.unlink(missing_ok=True)  # before it is let go: who opened it meanwhile sees that it is no longer there
+            _open.remove(descriptor)
+            os.close(descriptor)
 
 
-def _acquire(path: Path) -> int:
+def _acquire(path: Path, work: str) -> int:
     """The descriptor of the locked file, which is the one that lies at `path` now."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -58,7 +76,7 @@ def _acquire(path: Path) -> int:
             holder = os.read(descriptor, 200).decode(errors="replace") or "another process"
             os.close(descriptor)
             raise ConfigError(
-                f"{path.parent}: another build works here ({holder}); wait until it has ended, or stop it, and give "
+                f"{path.parent}: another {work} works here ({holder}); wait until it has ended, or stop it, and give "
                 "the same command again"
             ) from None
         except BaseException:

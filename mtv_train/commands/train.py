@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import record
 
+from demix.exit_status import ExitStatus
 from mtv_train.config import TrainSettings
 from mtv_train.recipes import load
 from mtv_train.train.state import Position
@@ -25,9 +27,12 @@ def train(args: argparse.Namespace) -> int:
     from mtv_train.train.session import train as run_training
 
     options = Options(args.device, args.accept_changes, args.skip_empty_stages, args.stop_after)
-    position = run_training(settings_of(args), args.run, options)
-    print(summary(args.run, position))
-    return 0
+    ended = run_training(settings_of(args), args.run, options)
+    print(summary(args.run, ended.position))
+    if ended.asked:
+        print(f"saved and ended, as {ended.asked} asked; the same command goes on", file=sys.stderr)
+    # A rank that fails makes torchrun begin again, which who asks by SIGUSR1 or the file does not want.
+    return ExitStatus.TERMINATED if ended.asked == "SIGTERM" else ExitStatus.DONE
 
 
 def summary(run: Path, position: Position) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain, count
@@ -22,6 +23,8 @@ from mtv_train.data.settings import LoaderSettings
 
 _COUNTED = 100
 """Samples over which the share of bad ones is taken at least, so that a single early one does not stop a run."""
+_LAST_SECONDS = 120
+"""How long a worker goes on after SIGTERM; a step of training is shorter."""
 
 
 class Loader:
@@ -159,6 +162,9 @@ class Loader:
 def _begin(worker: int) -> None:
     """The first thing that a worker does; torch ends it with its trainer."""
     leave_terminal()
+    # A scheduler sends SIGTERM to all processes of a job. The trainer then finishes its step, for which it needs this
+    # one, and ends it afterwards; if it does not, this one ends itself.
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_LAST_SECONDS))
 
 
 class _Groups(Sampler[range]):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from demix.config import ConfigError
+from demix.errors import DemixError, MachineTrouble
 from mtv_train.distributed.world import World
 
 _OF_A_PEER = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "NCCL", "Timed out", "timed out")
@@ -42,16 +43,27 @@ def configure_log(run: Path, world: World) -> None:
 def reported(run: Path, world: World, where: Callable[[], str]) -> Iterator[None]:
     """Around a rank's work: an error is written to its log and explained on stderr, then raised on.
 
-    `where` says what the rank was doing ("step 12 of stage basic_face").
+    `where` says what the rank was doing ("step 12 of stage basic_face"). An error that names its remedy is logged and
+    raised on; a full disk becomes `MachineTrouble`.
     """
     try:
         yield
-    except ConfigError:
+    except DemixError as error:
+        log.error("%s ended at %s: %s", world.name, where(), error)
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MachineTrouble(f"{run}: {error}; make room and give the same command again") from error
+        _explained(error, run, world, where())
         raise
     except Exception as error:
-        log.exception("%s failed at %s", world.name, where())
-        print(explain(error, run, world, where()), file=sys.stderr, flush=True)
+        _explained(error, run, world, where())
         raise
+
+
+def _explained(error: Exception, run: Path, world: World, where: str) -> None:
+    log.exception("%s failed at %s", world.name, where)
+    print(explain(error, run, world, where), file=sys.stderr, flush=True)
 
 
 def explain(error: Exception, run: Path, world: World, where: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -47,6 +48,12 @@ class World:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value, group=self.control)
         return values
+
+    def any(self, flags: Sequence[bool]) -> list[bool]:
+        """Of each flag, whether some rank has it up; the same on every rank. Cheap enough for every step."""
+        raised = torch.tensor([bool(flag) for flag in flags], dtype=torch.uint8)
+        dist.all_reduce(raised, dist.ReduceOp.MAX, group=self.control)
+        return [bool(flag) for flag in raised.tolist()]
 
     def share(self, value: Any) -> Any:
         """The first rank's value, on every rank."""

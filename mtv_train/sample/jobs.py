@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from demix.config import ConfigError, merge, validate
+from demix.engine.lock import held
 from demix.engine.progress import meter
 from demix.processes import end_with_parent, leave_terminal, starting_workers
 from demix.store import atomic, sweep
@@ -93,9 +94,14 @@ def _job(line: Any, defaults: Mapping[str, Any], folder: Path) -> Job:
 
 
 def run_jobs(jobs: Sequence[Job], model: Path, out: Path, place: Place, workers: int) -> Outcome:
-    """Makes what is missing; a job that fails is listed and costs no other. Failures are also in OUT/failures.json."""
-    out.mkdir(parents=True, exist_ok=True)
-    sweep(out)
+    """Makes what is missing; a job that fails is listed and costs no other. Failures are also in OUT/failures.json.
+    Raises `ConfigError` where another call samples into the same folder."""
+    with held(out, "sampling"):
+        sweep(out)
+        return _made(jobs, model, out, place, workers)
+
+
+def _made(jobs: Sequence[Job], model: Path, out: Path, place: Place, workers: int) -> Outcome:
     mark = fingerprint(model)
     due = [job for job in jobs if not job.is_made(out, mark)]
     failures: dict[str, str] = {}

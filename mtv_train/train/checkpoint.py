@@ -20,10 +20,12 @@ from typing import Any, cast
 
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.optim import Optimizer
 
 from demix.config import ConfigError
+from demix.errors import MachineTrouble
 from demix.store import atomic, sync_directory
 from mtv_train.config import CheckpointSettings
 from mtv_train.distributed.ema import Ema
@@ -36,6 +38,31 @@ STATE = "state.json"
 
 def folder_of(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step_{step:08d}"
+
+
+def _aside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.partial")
+
+
+def sweep(run: Path) -> None:
+    """Remove the halves that saves left which were not finished."""
+    for half in (run / "checkpoints").glob(".step_*.partial"):
+        shutil.rmtree(half, ignore_errors=True)
+
+
+def size_of(tree: Mapping[str, Any]) -> int:
+    """Bytes of all tensors in a tree, of all ranks together."""
+    values = [value for value in tree.values() if isinstance(value, Mapping | Tensor)]
+    return sum(value.nbytes if isinstance(value, Tensor) else size_of(value) for value in values)
+
+
+def _of_the_machine(error: BaseException | None) -> str:
+    """What the machine could not do, if that is why something failed; "" otherwise."""
+    if isinstance(error, OSError):
+        return str(error)
+    if isinstance(error, CheckpointException):
+        return next((said for failure, _ in error.failures.values() if (said := _of_the_machine(failure))), "")
+    return ""
 
 
 def committed(run: Path) -> list[int]:
@@ -92,24 +119,31 @@ class Checkpoints:
         self._settings = settings
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
+        self._what = ""
+        """Which save is pending, and how large it is."""
 
     def save(
         self, step: int, model: nn.Module, optimizer: Optimizer, ema: Ema | None, state: Mapping[str, Any]
     ) -> None:
         """Begin a save: copy everything to memory, then write in the background. Waits for the save before it.
 
-        Raises what went wrong with that one.
+        Raises `MachineTrouble` where there is no room for it, and what went wrong with the one before.
         """
         self.wait()
         target = folder_of(self.run, step)
-        aside = target.with_name(f".{target.name}.partial")
+        aside = _aside(target)
         if self._world.first:
             shutil.rmtree(aside, ignore_errors=True)
             shutil.rmtree(target, ignore_errors=True)
             aside.mkdir(parents=True)
-        self._world.barrier()
+        tree = tree_of(model, optimizer, ema)
+        need = size_of(tree)
+        self._what = f"the checkpoint of step {step}, {need / 2**30:.2f} GiB,"
+        free = self._world.share(shutil.disk_usage(aside).free if self._world.first else 0)
+        if free < need:
+            raise self._trouble("there is not enough room")
         writing = dcp.async_save(
-            tree_of(model, optimizer, ema),
+            tree,
             storage_writer=dcp.FileSystemWriter(aside, single_file_per_rank=True, sync_files=True, overwrite=True),
             process_group=self._world.saving,
         )
@@ -117,12 +151,35 @@ class Checkpoints:
         if self._settings.wait:
             self.wait()
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the save under way has ended badly on this rank."""
+        return self._pending is not None and self._pending.done() and self._pending.exception() is not None
+
     def wait(self) -> None:
-        """Until the save under way is committed. Raises what went wrong with it."""
-        if self._pending is not None:
-            pending, self._pending = self._pending, None
-            pending.result()
-            self._world.barrier()
+        """Until the save under way is committed. Raises, on all ranks, what went wrong with it: `MachineTrouble` if the
+        machine could not write it."""
+        if self._pending is None:
+            return
+        pending, self._pending = self._pending, None
+        error = pending.exception()
+        failures = [failure for failure in self._world.gather(_of_the_machine(error)) if failure]
+        if failures:
+            raise self._trouble(failures[0]) from error
+        if any(self._world.gather(error is not None)):
+            raise error or RuntimeError(f"{self._what} failed on another rank; its log says why")
+
+    def _trouble(self, why: str) -> MachineTrouble:
+        """The error of a save that the machine could not take, whose half is removed."""
+        free = shutil.disk_usage(self.run).free
+        if self._world.first:
+            sweep(self.run)
+        saved = committed(self.run)
+        there = f"from step {saved[-1]}" if saved else "from the start, as there is no checkpoint yet"
+        return MachineTrouble(
+            f"{self.run / 'checkpoints'}: {self._what} cannot be written ({why}); {free / 2**30:.2f} GiB are free. "
+            f"Make room and give the same command again: it goes on {there}"
+        )
 
     def close(self) -> None:
         """Wait, and end the thread."""

@@ -1,4 +1,4 @@
-"""The diary of a run: gathers numbers from the steps, writes them down, watches for the wish to stop."""
+"""The diary of a run: gathers numbers from the steps and writes them down."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from mtv_train.distributed.world import World
 from mtv_train.train.metrics import Meter, flat_numbers, line, peak_tflops, refuse_not_finite
 from mtv_train.train.sinks import Sink, make_sinks
 from mtv_train.train.state import Position
-
-STOP = "STOP"
-"""A file of this name in the run's folder makes the run save and end at its next log line."""
 
 log = logging.getLogger("mtv_train")
 
@@ -40,7 +37,6 @@ class Journal:
         on_report: Callable[[Mapping[str, Any]], None] | None = None,
     ):
         self.meter = Meter()
-        self.stop_asked = False
         self._settings = settings
         self._run = run
         self._world = world
@@ -61,7 +57,6 @@ class Journal:
         if self._world.first:
             settings = self._settings
             self._sinks = make_sinks(self._run, settings.log, settings.model_dump(mode="json"), position.step)
-            (self._run / STOP).unlink(missing_ok=True)
         self._world.barrier()
 
     def paused(self) -> None:
@@ -113,7 +108,6 @@ class Journal:
             self._on_report({"step": position.step, **flat_numbers(numbers)})
         self._last_step = position.step
         self.meter = Meter()
-        self.stop_asked = bool(self._world.share((self._run / STOP).exists()))
 
     def profile(self, step: int) -> None:
         """Start or stop torch's profiler where the settings say so."""

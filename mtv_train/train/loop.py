@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from mtv_train.train.checkpoint import Checkpoints, DamagedSave, check_whole, co
 from mtv_train.train.journal import Journal
 from mtv_train.train.state import Position, remaining
 from mtv_train.train.step import LossStep
+from mtv_train.train.stopping import Stopped, Stopping
 
 log = logging.getLogger("mtv_train")
 
@@ -60,8 +62,8 @@ class Trainer:
     step: LossStep
     inputs: Inputs
     journal: Journal
-    validate: Callable[[str], None] | None = None
-    """Samples videos, on all ranks; it gets a name for the files."""
+    validate: Callable[[str, Callable[[], None]], None] | None = None
+    """Samples videos, on all ranks; it gets a name for the files, and what to call often, which may raise `Stopped`."""
     accept_changes: bool = False
     stop_after: int = 0
     """Save and end after so many steps of this call; 0: only when all stages are done."""
@@ -75,6 +77,7 @@ class Trainer:
         self.optimizer = optim.make_optimizer(self.model, settings.optim)
         self.ema = Ema(self.model, settings.optim.ema) if settings.optim.ema else None
         self.checkpoints = Checkpoints(self.run, self.world, settings.checkpoint)
+        self.stop = Stopping(self.run, self.world)
         self._trained = optim.trained_parameters(self.model)
         self._done_here = 0
         self._saved = -1
@@ -135,20 +138,21 @@ class Trainer:
         return int(steps[-1])
 
     def fit(self) -> Position:
-        """Train what is left of all stages; where the run stands afterwards."""
+        """Train what is left of all stages; where the run stands afterwards. `stop.asked` tells what ended it early."""
         self.model.train()
         self.journal.begin(self.position)
-        for name in remaining(self.position, self.stages):
-            self._stage(name)
-            if self._stopping:
-                break
-        self.checkpoints.close()
+        with self.stop.listening():
+            for name in remaining(self.position, self.stages):
+                self._stage(name)
+                if self._stopping:
+                    break
+            self.checkpoints.close()
         self.journal.close()
         return self.position
 
     @property
     def _stopping(self) -> bool:
-        return bool(self.stop_after and self._done_here >= self.stop_after) or self.journal.stop_asked
+        return bool(self.stop_after and self._done_here >= self.stop_after) or bool(self.stop.asked)
 
     def _stage(self, name: str) -> None:
         stage = self.stages[name]
@@ -193,6 +197,8 @@ class Trainer:
         self._done_here += 1
 
     def _after_step(self, stage: StageSettings) -> None:
+        if self.stop.agree(trouble=self.checkpoints.has_failed):
+            self.checkpoints.wait()  # raises
         step = self.position.step
         at_end = self.position.stage_step >= stage.steps
         save = step % self.settings.checkpoint.every == 0
@@ -202,11 +208,16 @@ class Trainer:
         if save:
             self._save()
         every = self.settings.validation.every
-        if self.validate is not None and every and (step % every == 0 or step == self.total_steps):
-            with self.ema.applied() if self.ema is not None else torch.no_grad():
-                self.validate(f"step_{step:08d}")
-            self.journal.paused()
+        due = every and (step % every == 0 or step == self.total_steps)
+        if self.validate is not None and due and not self.stop.asked:
+            self._validate(self.validate)
         self.journal.profile(step)
+
+    def _validate(self, validate: Callable[[str, Callable[[], None]], None]) -> None:
+        with self.ema.applied() if self.ema is not None else torch.no_grad(), suppress(Stopped):
+            validate(f"step_{self.position.step:08d}", self.stop.check)
+        self.model.train()
+        self.journal.paused()
 
     def _save(self) -> None:
         if self._saved == self.position.step:

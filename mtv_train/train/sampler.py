@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from diffusers import CogVideoXDDIMScheduler
 from torch import Tensor, nn
@@ -37,11 +39,12 @@ def sample(
     prediction: str = "v",
     steps: int = 50,
     guidance: float = 3.5,
+    often: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Latents denoised from `noise` (batch, frames, channels, height, width), float32, still scaled.
 
     Every call of `model` is made on every rank, since a sharded model's forward pass is a common effort: all ranks
-    must ask for the same number of steps and the same guidance.
+    must ask for the same number of steps and the same guidance. `often` is called after each step.
     """
     scheduler = make_scheduler(schedule, prediction)
     scheduler.set_timesteps(steps, device=noise.device)
@@ -51,4 +54,8 @@ def sample(
     def predict(latents: Tensor, timestep: Tensor) -> Tensor:
         return guided(model, latents, timestep, conditions, Guidance(guidance), marked, together=False)
 
-    return denoise(predict, scheduler, noise)
+    def on_step(_index: int, _time: Tensor, now: Tensor) -> Tensor:
+        often()
+        return now
+
+    return denoise(predict, scheduler, noise, on_step=on_step)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -13,6 +14,7 @@ import torch
 from diffusers import AutoencoderKLCogVideoX
 
 from demix.config import ConfigError
+from demix.engine.lock import held
 from demix.store import atomic
 from mtv_train.config import TrainSettings
 from mtv_train.data.batch import BadSample
@@ -29,6 +31,7 @@ from mtv_train.distributed.world import World, join
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.precompute.caches import open_caches
 from mtv_train.train import components
+from mtv_train.train.checkpoint import sweep
 from mtv_train.train.encoding import sound_encoder, text_encoder, video_encoder
 from mtv_train.train.journal import Journal
 from mtv_train.train.loop import Inputs, Trainer
@@ -36,6 +39,7 @@ from mtv_train.train.metrics import flops_of
 from mtv_train.train.stages import mixes
 from mtv_train.train.state import Position
 from mtv_train.train.step import LossStep
+from mtv_train.train.stopping import Stopping
 from mtv_train.train.validate import Validation
 
 SETTINGS = "settings.json"
@@ -53,16 +57,24 @@ class Options:
     stop_after: int = 0
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a call of `train` ended."""
+
+    position: Position
+    asked: str
+    """What asked it to end before its time ("SIGTERM", "SIGUSR1", "STOP"), or nothing."""
+
+
 def train(
     settings: TrainSettings,
     run: Path,
     options: Options,
     on_report: Callable[[Mapping[str, Any]], None] | None = None,
-) -> Position:
-    """Join the ranks, build everything, go on where the run stands, train; where it stands afterwards."""
+) -> Ended:
+    """Join the ranks, build everything, go on where the run stands, train. Raises `ConfigError`, also where another
+    call trains in the same folder."""
     world = join(options.device, settings.parallel.timeout_minutes)
-    run.mkdir(parents=True, exist_ok=True)
-    configure_log(run, world)
     trainer: Trainer | None = None
 
     def where() -> str:
@@ -70,15 +82,36 @@ def train(
             return "start"
         return f"step {trainer.position.step + 1} (stage {trainer.position.stage or 'none yet'})"
 
-    with reported(run, world, where):
-        trainer = make_trainer(settings, run, world, options, on_report)
-        trainer.resume()
+    with alone(run, world):
+        Stopping(run, world).forget()
         if world.first:
-            with atomic(run / SETTINGS) as path:
-                path.write_text(json.dumps(settings.model_dump(mode="json"), indent=2), encoding="utf-8")
-        position = trainer.fit()
+            sweep(run)  # what a full disk cut off may be what fills it
+        configure_log(run, world)
+        with reported(run, world, where):
+            trainer = make_trainer(settings, run, world, options, on_report)
+            trainer.resume()
+            if world.first:
+                with atomic(run / SETTINGS) as path:
+                    path.write_text(json.dumps(settings.model_dump(mode="json"), indent=2), encoding="utf-8")
+            position = trainer.fit()
     world.leave()
-    return position
+    return Ended(position, trainer.stop.asked)
+
+
+@contextmanager
+def alone(run: Path, world: World) -> Iterator[None]:
+    """While this is open, no other call trains in `run`. Raises `ConfigError` on all ranks where one does."""
+    with ExitStack() as stack:
+        refused = ""
+        if world.first:
+            try:
+                stack.enter_context(held(run, "training"))
+            except ConfigError as error:
+                refused = str(error)
+        refused = world.share(refused)
+        if refused:
+            raise ConfigError(refused)
+        yield
 
 
 def make_trainer(
@@ -102,8 +135,8 @@ def make_trainer(
         validation = make_validation(settings, world, index, encoders)
         vae = vae or components.make_vae(settings.model, settings.seed, precision).to(world.device)
 
-        def validate(name: str) -> None:
-            for path in validation.run(step, model, vae, run / "validation", name):
+        def validate(name: str, often: Callable[[], None]) -> None:
+            for path in validation.run(step, model, vae, run / "validation", name, often):
                 log.info("validation: %s", path)
 
     flops = flops_of(settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -57,8 +58,11 @@ class Validation:
         device = world.device
         return cls(tuple(encoders(batch.to(device)) for batch in own), sounds, settings, world)
 
-    def run(self, step: LossStep, model: nn.Module, vae: nn.Module, folder: Path, name: str) -> list[Path]:
-        """Sample all windows on all ranks; each rank writes its own as `folder/<name>_<number>.mp4`."""
+    def run(
+        self, step: LossStep, model: nn.Module, vae: nn.Module, folder: Path, name: str, often: Callable[[], None]
+    ) -> list[Path]:
+        """Sample all windows on all ranks; each rank writes its own as `folder/<name>_<number>.mp4`. `often` is called
+        after every sampling step, on all ranks; what it raises ends this."""
         validation = self.settings.validation
         was_training = model.training
         model.eval()
@@ -77,6 +81,7 @@ class Validation:
                 self.settings.diffusion.prediction,
                 validation.steps,
                 validation.guidance,
+                often,
             )
             if number < validation.samples:
                 video = decode(vae, latents, self.settings.model.latent_scale)

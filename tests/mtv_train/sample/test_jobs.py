@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from demix.engine.lock import held
 from mtv_train.evaluate.folder import find_videos
 from tests.mtv_train.sample.making import sample, write_tone
 
@@ -82,3 +83,14 @@ def test_lines_that_are_no_jobs(
     jobs.write_text("\n")
     assert sample(model, "--jobs", jobs, "--out", tmp_path / "out") == 2
     assert "holds no job" in capsys.readouterr().err
+
+
+def test_two_calls_do_not_sample_into_one_folder(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = tmp_path / "jobs.jsonl"
+    jobs.write_text('{"name": "a", "prompt": "x", "steps": 1}\n')
+    with held(tmp_path / "out", "sampling"):
+        assert sample(model, "--jobs", jobs, "--out", tmp_path / "out") == 2
+    assert "another sampling works here" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*.mp4"))
