@@ -216,11 +216,14 @@ class CheckpointSettings(Settings):
 
 
 class ValidationSettings(Settings):
-    """Videos sampled in the course of training."""
+    """Losses and videos of what is not trained on. With `optim.ema`, of the parameters and of their average."""
 
     every: int = Field(default=2_000, ge=0)
     """Steps between them; 0: never."""
-    samples: int = Field(default=2, ge=1)
+    loss_samples: int = Field(default=16, ge=0)
+    """Windows of each subset of the test split whose loss is measured, always at the same noise and timesteps; 0: none.
+    They are encoded once and held in memory, about 10 MB a window of 49 x 480 x 720."""
+    samples: int = Field(default=2, ge=0)
     """Videos each time, from windows of the test split (of the train split where there is none)."""
     steps: int = Field(default=50, ge=1)
     """Sampling steps."""

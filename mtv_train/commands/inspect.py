@@ -18,6 +18,9 @@ from mtv_train.config import TrainSettings
 from mtv_train.train.checkpoint import committed, read_state
 from mtv_train.train.sinks import read_metrics
 
+HELD_OUT = {"held_out/all": "held out", "held_out_average/all": "held out, average"}
+"""The curves of the held-out loss, and what they are called."""
+
 
 def inspect(args: argparse.Namespace) -> int:
     """Stages, losses, checkpoints; draws the loss curves."""
@@ -35,6 +38,8 @@ def inspect(args: argparse.Namespace) -> int:
     else:
         print("no committed checkpoint yet")
     console.print(_table(settings, rows))
+    for text in held_out(rows):
+        print(text)
     for name in ("validation", "profile"):
         found = sorted((args.run / name).glob("*")) if (args.run / name).is_dir() else []
         if found:
@@ -80,6 +85,18 @@ def _table(settings: TrainSettings, rows: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
+def held_out(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The newest held-out losses, of the parameters and of their average, a line each."""
+    lines = []
+    for name, of in (("held_out", "parameters"), ("held_out_average", "average")):
+        measured = [row for row in rows if f"{name}/all" in row]
+        if measured:
+            last = measured[-1]
+            parts = (f"{key.split('/')[1]} {value:.4f}" for key, value in last.items() if key.startswith(f"{name}/"))
+            lines.append(f"held-out loss of the {of} at step {last['step']}: {', '.join(parts)}")
+    return lines
+
+
 def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """The loss over the steps as a picture: one line a subset, the stages marked."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -88,9 +105,10 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     lines: dict[str, tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
     for row in rows:
         for key, value in row.items():
-            if key.startswith("losses/"):
-                lines[key.removeprefix("losses/")][0].append(row["step"])
-                lines[key.removeprefix("losses/")][1].append(value)
+            if key.startswith("losses/") or key in HELD_OUT:
+                label = HELD_OUT.get(key, key.removeprefix("losses/"))
+                lines[label][0].append(row["step"])
+                lines[label][1].append(value)
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()

@@ -29,7 +29,7 @@ def tiny() -> TrainSettings:
         stages=five_stages(steps=20),
         parallel=ParallelSettings(precision="float32", activation="none"),
         checkpoint=CheckpointSettings(every=25, keep_last=2, keep_every=0),
-        validation=ValidationSettings(every=50, samples=1, steps=20),
+        validation=ValidationSettings(every=50, loss_samples=4, samples=1, steps=20),
         log=LogSettings(every=5),
     )
 

@@ -52,6 +52,17 @@ def draw(
     return Draws(torch.tensor(chosen), torch.stack(noise), torch.stack(clean), drops)
 
 
+def fixed_draws(
+    seed: int, ks: Sequence[int], shape: tuple[int, int, int, int], samples: int, timesteps: int = 1000
+) -> Draws:
+    """For a loss that can be compared: sample k of `samples` has the k-th of as many evenly spread timesteps, and
+    nothing is clean or dropped. Samples from `samples` on begin again with the first timestep."""
+    noise = [torch.randn(shape, generator=generator(seed, k, "noise")) for k in ks]
+    chosen = [int((k % samples + 0.5) / samples * timesteps) for k in ks]
+    clean = torch.zeros(len(ks), shape[0], dtype=torch.bool)
+    return Draws(torch.tensor(chosen), torch.stack(noise), clean, (Drops(False, False, False, False),) * len(ks))
+
+
 def draw_timestep(seed: int, k: int, settings: DiffusionSettings, batch: int, timesteps: int = 1000) -> int:
     """The timestep of sample `k`.
 

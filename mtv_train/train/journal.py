@@ -109,6 +109,16 @@ class Journal:
         self._last_step = position.step
         self.meter = Meter()
 
+    def held_out(self, position: Position, losses: Mapping[str, float], of: str) -> None:
+        """Write the losses of a validation, `of` "parameters" or "average"."""
+        if not losses:
+            return
+        name = "held_out" if of == "parameters" else f"held_out_{of}"
+        parts = " ".join(f"{subset} {loss:.4f}" for subset, loss in losses.items() if subset != "all")
+        log.info("step %d: held-out loss of the %s %.4f (%s)", position.step, of, losses["all"], parts)
+        for sink in self._sinks:
+            sink.write(position.step, flat_numbers({name: losses}))
+
     def profile(self, step: int) -> None:
         """Start or stop torch's profiler where the settings say so."""
         settings = self._settings.log

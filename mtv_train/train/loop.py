@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from torch import nn
 
 from demix.config import ConfigError
@@ -29,6 +28,8 @@ from mtv_train.train.step import LossStep
 from mtv_train.train.stopping import Stopped, Stopping
 
 log = logging.getLogger("mtv_train")
+
+Often = Callable[[], None]
 
 
 class Loading(Protocol):
@@ -62,8 +63,11 @@ class Trainer:
     step: LossStep
     inputs: Inputs
     journal: Journal
-    validate: Callable[[str, Callable[[], None]], None] | None = None
-    """Samples videos, on all ranks; it gets a name for the files, and what to call often, which may raise `Stopped`."""
+    held_out: Callable[[Often], Mapping[str, float]] | None = None
+    """Losses of what is not trained on, by subset and "all"; on all ranks. It gets what to call often, which may raise
+    `Stopped`."""
+    validate: Callable[[str, Often], None] | None = None
+    """Samples videos, on all ranks; it gets a name for the files besides."""
     accept_changes: bool = False
     stop_after: int = 0
     """Save and end after so many steps of this call; 0: only when all stages are done."""
@@ -202,22 +206,32 @@ class Trainer:
         step = self.position.step
         at_end = self.position.stage_step >= stage.steps
         save = step % self.settings.checkpoint.every == 0
-        if step % self.settings.log.every == 0 or save or at_end or self._stopping:
+        validation = self.settings.validation.every
+        validate = bool(validation) and (step % validation == 0 or step == self.total_steps)
+        if step % self.settings.log.every == 0 or save or validate or at_end or self._stopping:
             # Before every save, so that numbers that are none are found and not saved.
             self.journal.report(self.position, stage.steps, self.total_steps)
         if save:
             self._save()
-        every = self.settings.validation.every
-        due = every and (step % every == 0 or step == self.total_steps)
-        if self.validate is not None and due and not self.stop.asked:
-            self._validate(self.validate)
+        if validate and not self.stop.asked:
+            with suppress(Stopped):
+                self._validate()
+            self.model.train()
+            self.journal.paused()
         self.journal.profile(step)
 
-    def _validate(self, validate: Callable[[str, Callable[[], None]], None]) -> None:
-        with self.ema.applied() if self.ema is not None else torch.no_grad(), suppress(Stopped):
-            validate(f"step_{self.position.step:08d}", self.stop.check)
-        self.model.train()
-        self.journal.paused()
+    def _validate(self) -> None:
+        """Raises `Stopped`, on all ranks, if the run is asked to end meanwhile."""
+        self._validate_as("parameters", f"step_{self.position.step:08d}")
+        if self.ema is not None:
+            with self.ema.applied():
+                self._validate_as("average", f"step_{self.position.step:08d}_average")
+
+    def _validate_as(self, of: str, name: str) -> None:
+        if self.held_out is not None:
+            self.journal.held_out(self.position, self.held_out(self.stop.check), of)
+        if self.validate is not None:
+            self.validate(name, self.stop.check)
 
     def _save(self) -> None:
         if self._saved == self.position.step:

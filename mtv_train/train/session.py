@@ -33,8 +33,9 @@ from mtv_train.precompute.caches import open_caches
 from mtv_train.train import components
 from mtv_train.train.checkpoint import sweep
 from mtv_train.train.encoding import sound_encoder, text_encoder, video_encoder
+from mtv_train.train.held_out import HeldOut
 from mtv_train.train.journal import Journal
-from mtv_train.train.loop import Inputs, Trainer
+from mtv_train.train.loop import Inputs, Often, Trainer
 from mtv_train.train.metrics import flops_of
 from mtv_train.train.stages import mixes
 from mtv_train.train.state import Position
@@ -130,15 +131,7 @@ def make_trainer(
     model = cast(MTVTransformer3DModel, parallelize(model, mesh, settings.parallel))
     encoders, vae = make_encoders(settings, world.device)
     step = LossStep(model, encoders, settings, world.device)
-    validate = None
-    if settings.validation.every:
-        validation = make_validation(settings, world, index, encoders)
-        vae = vae or components.make_vae(settings.model, settings.seed, precision).to(world.device)
-
-        def validate(name: str, often: Callable[[], None]) -> None:
-            for path in validation.run(step, model, vae, run / "validation", name, often):
-                log.info("validation: %s", path)
-
+    held_out, validate = make_validations(settings, run, world, index, encoders, vae, step)
     flops = flops_of(settings)
     journal = Journal(settings, run, world, flops.forward + flops.backward, on_report)
     return Trainer(
@@ -149,6 +142,7 @@ def make_trainer(
         step,
         inputs,
         journal,
+        held_out,
         validate,
         accept_changes=options.accept_changes,
         stop_after=options.stop_after,
@@ -204,14 +198,51 @@ def make_encoders(settings: TrainSettings, device: torch.device) -> tuple[Encode
     return Encoders(video, text, sound), video.vae if video is not None else None
 
 
-def make_validation(settings: TrainSettings, world: World, index: DatasetIndex, encoders: Encoders) -> Validation:
-    """The windows to sample for, from the test split where there is one."""
-    try:
-        held_out = open_index(settings, "test", world)
-        index = held_out if any(held_out.count(subset) for subset in held_out.subsets) else index
-    except ConfigError:
-        log.warning("no test split: validation samples are from the train split")
+def make_validations(
+    settings: TrainSettings,
+    run: Path,
+    world: World,
+    index: DatasetIndex,
+    encoders: Encoders,
+    vae: AutoencoderKLCogVideoX | None,
+    step: LossStep,
+) -> tuple[Callable[[Often], Mapping[str, float]] | None, Callable[[str, Often], None] | None]:
+    """What is measured and what is sampled in the course of training, as far as it is asked for: `Trainer.held_out` and
+    `Trainer.validate`. The windows are from the test split; videos from the train split where there is none."""
+    asked = settings.validation
+    if not asked.every or not (asked.loss_samples or asked.samples):
+        return None, None
+    test = _test_split(settings, world)
     if settings.data.cached:  # the windows are encoded once, by encoders that are then let go
         settings = settings.model_copy(update={"data": settings.data.model_copy(update={"cached": ()})})
         encoders, _ = make_encoders(settings, world.device)
-    return Validation.make(index, encoders, settings, world)
+    held_out, validate = None, None
+    if asked.loss_samples and test is not None:
+        measured = HeldOut.make(test, encoders, settings, world)
+
+        def held_out(often: Often) -> Mapping[str, float]:
+            return measured.loss(step, step.model, often)
+
+    if asked.samples:
+        sampled = Validation.make(test or index, encoders, settings, world)
+        precision = PRECISIONS[settings.parallel.precision]
+        decoder = vae or components.make_vae(settings.model, settings.seed, precision).to(world.device)
+
+        def validate(name: str, often: Often) -> None:
+            for path in sampled.run(step, step.model, decoder, run / "validation", name, often):
+                log.info("validation: %s", path)
+
+    return held_out, validate
+
+
+def _test_split(settings: TrainSettings, world: World) -> DatasetIndex | None:
+    """The windows that are not trained on; None, with a warning, where there are none."""
+    try:
+        test = open_index(settings, "test", world)
+    except ConfigError as error:
+        log.warning("no test split (%s)", error)
+        test = None
+    if test is None or not any(test.count(subset) for subset in test.subsets):
+        log.warning("no window to test on: there is no held-out loss, and validation videos are of the train split")
+        return None
+    return test

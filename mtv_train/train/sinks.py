@@ -103,11 +103,13 @@ def make_sinks(run: Path, settings: LogSettings, tree: Mapping[str, Any], step: 
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """The log lines of a run, each step once (the last that was written of it), rising."""
+    """The log lines of a run, each step once, rising: of each number the last that was written of a step."""
     path = run / "metrics.jsonl"
     if not path.exists():
         raise ConfigError(f"{run}: no metrics.jsonl here; this is not the folder of a run, or it has not logged yet")
-    rows = {row["step"]: row for row in _rows(path)}
+    rows: dict[int, dict[str, Any]] = {}
+    for row in _rows(path):
+        rows.setdefault(row["step"], {}).update(row)
     return [rows[step] for step in sorted(rows)]
 
 

@@ -15,7 +15,7 @@ from mtv_train.diffusion.objective import loss_per_sample
 from mtv_train.diffusion.schedule import Schedule
 from mtv_train.model.audio import AudioWindows
 from mtv_train.model.conditions import Conditions
-from mtv_train.train.draws import draw
+from mtv_train.train.draws import Draws, draw, fixed_draws
 
 
 def make_schedule(settings: TrainSettings) -> Schedule:
@@ -40,13 +40,21 @@ class LossStep:
 
     def __call__(self, batch: Batch) -> Tensor:
         """The loss of each sample, float32 (batch,), with its graph."""
+        shape = self.settings.latent_shape
+        diffusion, size = self.settings.diffusion, self.settings.optim.batch
+        return self._loss(batch, draw(batch.seed, batch.ks, shape, diffusion, size, self.schedule.steps))
+
+    def at_fixed_draws(self, batch: Batch, samples: int) -> Tensor:
+        """The loss of each sample at a timestep and noise that only its number decides: sample k of `samples` has the
+        k-th of as many evenly spread timesteps; no frame is clean and nothing is dropped. float32 (batch,)."""
+        return self._loss(
+            batch, fixed_draws(batch.seed, batch.ks, self.settings.latent_shape, samples, self.schedule.steps)
+        )
+
+    def _loss(self, batch: Batch, draws: Draws) -> Tensor:
         encoded = self.encoders(batch.to(self.device))
         latents = sample_latents(encoded, self.settings.model.latent_scale).to(self.device)
         conditions = self.conditions(encoded)
-        shape = (latents.shape[1], latents.shape[2], latents.shape[3], latents.shape[4])
-        draws = draw(
-            batch.seed, batch.ks, shape, self.settings.diffusion, self.settings.optim.batch, self.schedule.steps
-        )
         timestep = draws.timestep.to(self.device)
         noise = draws.noise.to(self.device)
         clean = draws.clean_frames.to(self.device)
