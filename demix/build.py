@@ -22,7 +22,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from demix import recipe, weights
+from demix import indexing, recipe, weights
 from demix.clip_table import ClipTable, remove_clips
 from demix.config import ConfigError
 from demix.engine import lock
@@ -30,7 +30,8 @@ from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase, film_seconds
 from demix.engine.progress import busy, meter, tell_done_before
 from demix.engine.row import Row
-from demix.engine.runner import Runner, RunOptions, make_runner
+from demix.engine.runner import Runner, RunOptions, make_runner, one_machine
+from demix.engine.threads import ThreadRunner
 from demix.film import film_of
 from demix.models.missing import MissingPackage
 from demix.preflight import check_nodes, check_places, check_weights
@@ -38,10 +39,14 @@ from demix.records import Candidate, Kind, Probe, Shots, Source
 from demix.sources.discover import DEFAULT_KIND, discover
 from demix.sources.fetch import stamp_of
 from demix.stage import Stage
+from demix.stages import shot_spans
 from demix.stages.shots import clips_of
 from demix.store import Store
 
 CANDIDATES, TIMINGS, FINISHED = "candidates.jsonl", "timings.jsonl", "finished.json"
+
+_SHORT_SECONDS = 60.0
+"""Work a processor, over the sources, that is done in this process: Ray would make it a third longer, and more."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ class Build:
         self._make_runner = runner or (lambda: make_runner(settings.engine))
         self._runner: Runner | None = None
         self._planned: list[Stage] = []
+        self._here = ThreadRunner() if runner is None and one_machine(settings.engine) else None
         self._named: list[Candidate] | None = None
 
     # --- sources ------------------------------------------------------------------------------------------------------
@@ -113,8 +119,13 @@ class Build:
         """Finds the shots of every source, then writes the clip table."""
         self.probe()
         self._run(self._index_phase(), "sources")
+        self._forget_spans()
         if not self._clips().exists():
             self._clips().write(list(self._found_clips()))
+
+    def _forget_spans(self) -> None:
+        """What spans have left is in the answers of the shots stage by now."""
+        self.store.remove(shot_spans.FOLDER)
 
     def source_ends(self) -> list[SourceEnd]:
         """What became of every candidate; those not indexed yet are left out."""
@@ -249,12 +260,21 @@ class Build:
         return self._runner
 
     def _runner_for(self, phase: Phase) -> Runner:
-        """The runner, of which every node has what the stages of a phase need."""
+        """The runner, of which every node has what the stages of a phase need; threads of this process where the phase
+        is over before Ray would be up."""
         stages = [step.stage for step in phase.steps]
+        if self._is_little(phase) and self._here is not None:
+            check_weights(self._here, [*self._planned, *stages], self.settings.engine)
+            return self._here
         if self._runner is not None and not {stage.name for stage in stages} <= {one.name for one in self._planned}:
             check_weights(self._runner, stages, self.settings.engine)
         self._planned = [*self._planned, *stages]
         return self.runner
+
+    def _is_little(self, phase: Phase) -> bool:
+        if self._runner is not None or self._here is None:
+            return False
+        return indexing.work(phase, self.settings, self.retry_failed) <= _SHORT_SECONDS * self._here.workers
 
     @contextmanager
     def working(self, stages: Sequence[Stage] = ()) -> Iterator[None]:
@@ -303,7 +323,10 @@ class Build:
                 log_folder=self.log_folder,
                 on_part=progress.part,
             )
-            phase.run(lambda: self._runner_for(phase), options, done, partial(done, judged=True))
+            runner = partial(self._runner_for, phase)
+            if phase.name == "index":
+                indexing.measure_spans(phase, runner(), options)
+            phase.run(runner, options, done, partial(done, judged=True))
         self.note_timing(phase.name, survey.pending, time.monotonic() - started)
 
     def begin_work(self) -> None:

@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from demix.config import ConfigError
 from demix.engine import ray_start
 from demix.engine.row import Row, from_columns, to_columns
-from demix.engine.runner import EngineSettings, RunOptions
+from demix.engine.runner import EngineSettings, RunOptions, block_rows
 from demix.engine.stage_actor import StageActor, call, packed
 from demix.engine.worker import Step, WorkerSpec, groups
 from demix.errors import BrokenInstallation, MachineTrouble
@@ -70,6 +70,10 @@ class RayRunner:
         context.raise_original_map_exception = True
         logging.getLogger("ray.data").setLevel(logging.ERROR)
 
+    @property
+    def workers(self) -> int:
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
     def run(
         self,
         steps: Sequence[Step],
@@ -82,8 +86,9 @@ class RayRunner:
         # process, keeps the driver's memory flat.
         self._logs_elsewhere = options.log_folder is not None
         remaining = iter(rows)
-        window = _WINDOW * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        while blocks := [_put(block) for block in _blocks(islice(remaining, window), options.engine.batch_rows)]:
+        window = _WINDOW * self.workers
+        size = block_rows(options, self.workers)
+        while blocks := [_put(block) for block in _blocks(islice(remaining, window), size)]:
             yield from self._run_window(steps, kinds, store, blocks, options)
 
     def _run_window(
@@ -123,7 +128,7 @@ class RayRunner:
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
         remote = ray.remote(num_cpus=1, max_retries=3)(call)
-        limit = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        limit = 2 * self.workers
         remaining = iter(arguments)
         running = {remote.remote(packed(function, argument)) for argument in islice(remaining, limit)}
         while running:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -64,6 +66,10 @@ class RunOptions(Settings):
 
 
 class Runner(Protocol):
+    @property
+    def workers(self) -> int:
+        """How much goes on side by side."""
+
     def run(
         self,
         steps: Sequence[Step],
@@ -81,6 +87,24 @@ class Runner(Protocol):
         """(node, `function(argument)` there) for every node."""
 
     def close(self) -> None: ...
+
+
+def block_rows(options: RunOptions, workers: int) -> int:
+    """Items that a worker is handed at a time: as many as the settings say, but where there are few of them, so few
+    that every worker gets some, and a second time."""
+    return max(1, min(options.engine.batch_rows, options.total // (2 * workers)))
+
+
+def one_machine(settings: EngineSettings) -> bool:
+    """Whether Ray would be started here and for this run only: it takes seconds, so that what is little work is better
+    done without."""
+    if settings.runner != "ray" or settings.address not in (None, "local"):
+        return False
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized():
+        return False
+    running = Path(os.environ.get("RAY_TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
+    return settings.address == "local" or not (os.environ.get("RAY_ADDRESS") or running.exists())
 
 
 def make_runner(settings: EngineSettings) -> Runner:

@@ -13,8 +13,28 @@ from demix.records import Record
 from demix.store import Store
 
 
+def worker_spec(
+    steps: tuple[Step, ...], kinds: Mapping[str, type[Record]], store: Store, options: RunOptions
+) -> WorkerSpec:
+    """A worker in this process that holds every stage of a phase."""
+    return WorkerSpec(
+        steps=steps,
+        phase=steps,
+        kinds=kinds,
+        store=store.root,
+        max_attempts=options.engine.max_attempts,
+        threads=options.engine.threads,
+        device=options.engine.device,
+        weights=options.engine.weights,
+        fetch_weights=options.engine.fetch_weights,
+        retry_failed=options.retry_failed,
+    )
+
+
 class SequentialRunner:
     """Batches of rows through one worker that holds every stage."""
+
+    workers = 1
 
     def run(
         self,
@@ -24,19 +44,7 @@ class SequentialRunner:
         rows: Iterable[Row],
         options: RunOptions,
     ) -> Iterator[Row]:
-        spec = WorkerSpec(
-            steps=tuple(steps),
-            phase=tuple(steps),
-            kinds=kinds,
-            store=store.root,
-            max_attempts=options.engine.max_attempts,
-            threads=options.engine.threads,
-            device=options.engine.device,
-            weights=options.engine.weights,
-            fetch_weights=options.engine.fetch_weights,
-            retry_failed=options.retry_failed,
-        )
-        worker = Worker(spec)
+        worker = Worker(worker_spec(tuple(steps), kinds, store, options))
         remaining = iter(rows)
         try:
             while batch := list(islice(remaining, options.engine.batch_rows)):

@@ -15,6 +15,9 @@ from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.records import VideoStream
 
+BEGINNING, END = -(1 << 62), 1 << 62
+"""Of a film, as pts."""
+
 
 class ScanSettings(Settings):
     """How a source is decoded for shot detection."""
@@ -36,22 +39,69 @@ def scan(
     A frame that does not decode is left out; so is what comes after the point where the container itself breaks. Raises
     `MediaError`: `decode` if no frame decodes at all, and `timeout`, `crash`, `limits` of the child.
     """
-    shape = _small_size(video, settings.side)
-    arguments = {
-        "path": str(source.absolute()),
-        "index": video.index,
-        "shape": shape,
-        "limits": limits.model_dump(),
-        "threads": threads,
-        "fast": settings.path == "fast",
-    }
     frames = 0
-    for record in sandbox.stream("demix.media.small:read", arguments, limits, seconds=limits.scan_seconds):
+    shape = _small_size(video, settings.side)
+    for record in _records(source, video, settings, limits, threads, None):
         for pts, picture in _unpacked(record, shape):
             frames += 1
             yield pts, picture
     if not frames:
         raise MediaError("decode", "no frame can be decoded")
+
+
+class SpanScan:
+    """The scan of a span of a film: from the key frame for `begin` on (None: from where the film begins), up to that
+    for `end` (None: to where it ends) and `beyond` frames more. Raises `MediaError` when made as `scan` does later."""
+
+    begin: int
+    """pts of the first key frame; `BEGINNING` for that of the film."""
+    end: int
+    """pts of the key frame that begins the next span; `END` where the film ends. Not behind `begin`: an empty span."""
+
+    def __init__(
+        self,
+        source: Path,
+        video: VideoStream,
+        settings: ScanSettings,
+        limits: MediaLimits,
+        span: tuple[int | None, int | None, int],
+        threads: int = 1,
+    ):
+        self._shape = _small_size(video, settings.side)
+        self._records = _records(source, video, settings, limits, threads, span)
+        try:
+            self.begin, self.end = np.frombuffer(next(self._records), np.int64).tolist()
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        for record in self._records:
+            yield from _unpacked(record, self._shape)
+
+    def close(self) -> None:
+        """Ends the child."""
+        self._records.close()
+
+
+def _records(
+    source: Path,
+    video: VideoStream,
+    settings: ScanSettings,
+    limits: MediaLimits,
+    threads: int,
+    span: tuple[int | None, int | None, int] | None,
+) -> Generator[bytearray, None, None]:
+    arguments = {
+        "path": str(source.absolute()),
+        "index": video.index,
+        "shape": _small_size(video, settings.side),
+        "limits": limits.model_dump(),
+        "threads": threads,
+        "fast": settings.path == "fast",
+        "span": span,
+    }
+    return sandbox.stream("demix.media.small:read", arguments, limits, seconds=limits.scan_seconds)
 
 
 def _small_size(video: VideoStream, side: int) -> tuple[int, int]:

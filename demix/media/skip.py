@@ -60,13 +60,13 @@ class _Group:
     """Largest pts."""
 
 
-def skipping(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, np.ndarray]]:
+def skipping(packets: Iterator[Any], stream: Any, small: Small) -> Iterator[tuple[int, np.ndarray]]:
     """(pts, small picture) of every frame in display order, some of them blended.
 
     Only for `CODECS` in `CONTAINERS`, with one decoding thread: each packet must be decoded under its own rule."""
     reader = _Reader(stream, small)
     group = _Group()
-    for packet in _packets(container, stream):
+    for packet in _whole(packets):
         if group.packets and (packet.is_keyframe or len(group.packets) >= _LONGEST):
             yield from reader.take(group)
             group = _Group()
@@ -76,10 +76,10 @@ def skipping(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, n
     yield from reader.end()
 
 
-def _packets(container: Any, stream: Any) -> Iterator[Any]:
+def _whole(packets: Iterator[Any]) -> Iterator[Any]:
     """Packets that hold a picture; a broken container ends the film."""
     try:
-        for packet in container.demux(stream):
+        for packet in packets:
             if packet.size > 0 and packet.pts is not None:
                 yield packet
     except av.FFmpegError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache, partial
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import av
@@ -23,38 +23,87 @@ from av.video.reformatter import ColorRange
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
+from demix.media.scan import BEGINNING, END
+from demix.media.seek import key_frame, packets_from, stamp
 from demix.media.skip import CODECS, CONTAINERS, Small, enough, skipping
 
 _BATCH = 16
 """Frames a record: fewer system calls, a few hundred kilobytes."""
 
+_Frames = Iterator[tuple[int, np.ndarray]]
+"""(pts, small picture) of frames in display order."""
+
 
 def read(
-    path: str, index: int, shape: tuple[int, int], limits: dict[str, Any], threads: int, fast: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of (pts, pictures), which `demix.media.scan` takes apart; runs in the sandbox."""
-    cv2.setNumThreads(1)
-    times, pictures = np.empty(_BATCH, np.int64), np.empty((_BATCH, *shape, 3), np.uint8)
-    filled, last = 0, -(1 << 62)
-    with open_container(path, MediaLimits(**limits)) as container:
+    path: str,
+    index: int,
+    shape: tuple[int, int],
+    limits: dict[str, Any],
+    threads: int,
+    fast: bool,
+    span: tuple[int | None, int | None, int] | None = None,
+) -> Iterator[tuple[np.ndarray, ...]]:
+    """Batches of (pts, pictures), which `demix.media.scan` takes apart; runs in the sandbox.
+
+    With a `span` (see `demix.media.scan.SpanScan`) its frames, and before them one record with the pts of its beginning
+    and end.
+    """
+    bounds = MediaLimits(**limits)
+    begin, end, beyond = span or (None, None, 0)
+    last = None if end is None else key_frame(path, index, end, bounds)
+    with open_container(path, bounds) as container:
         stream = container.streams[index]
-        stream.codec_context.options = {"skip_loop_filter": _unsmoothed(stream)}
-        fast = fast and stream.codec_context.codec.canonical_name in CODECS and container.format.name in CONTAINERS
-        stream.codec_context.thread_count = 1 if fast else threads
-        stream.codec_context.thread_type = "NONE" if fast or threads == 1 else "AUTO"
-        small = partial(small_pictures, height=shape[0], width=shape[1])
-        frames = skipping(container, stream, small) if fast else _every(container, stream, small)
-        for pts, picture in frames:
-            if pts <= last:
-                continue  # a stamp twice: only one of the two frames can be shown
-            last = times[filled] = pts
-            pictures[filled] = picture
-            filled += 1
-            if filled == _BATCH:
-                yield times, pictures
-                filled = 0
+        packets = container.demux(stream) if begin is None else packets_from(container, stream, begin)
+        if begin is not None:
+            first = next(packets, None)
+            begin = END if first is None else stamp(container, first)
+            packets = chain(() if first is None else (first,), packets)
+        ends = END if last is None else last
+        if span is not None:
+            yield (np.array([BEGINNING if begin is None else begin, ends], np.int64),)
+        if begin is None or begin < ends:
+            frames = _frames(container, stream, packets, shape, threads, fast)
+            yield from _batches(_within(frames, begin, ends, beyond), shape)
+
+
+def _within(frames: _Frames, begin: int | None, end: int, beyond: int) -> _Frames:
+    """The frames from `begin` on, ascending, up to the first `beyond` at `end` and behind it."""
+    last = -(1 << 62) if begin is None else begin - 1
+    for pts, picture in frames:
+        if pts <= last:
+            continue  # a stamp twice: only one of the two frames can be shown; or one that leans on the span before
+        last = pts
+        yield pts, picture
+        beyond -= pts >= end
+        if not beyond and pts >= end:
+            return
+
+
+def _batches(frames: _Frames, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    times, pictures = np.empty(_BATCH, np.int64), np.empty((_BATCH, *shape, 3), np.uint8)
+    filled = 0
+    for pts, picture in frames:
+        times[filled] = pts
+        pictures[filled] = picture
+        filled += 1
+        if filled == _BATCH:
+            yield times, pictures
+            filled = 0
     if filled:
         yield times[:filled], pictures[:filled]
+
+
+def _frames(
+    container: Any, stream: Any, packets: Iterator[Any], shape: tuple[int, int], threads: int, fast: bool
+) -> _Frames:
+    """(pts, small picture) of every frame of these packets."""
+    cv2.setNumThreads(1)
+    stream.codec_context.options = {"skip_loop_filter": _unsmoothed(stream)}
+    fast = fast and stream.codec_context.codec.canonical_name in CODECS and container.format.name in CONTAINERS
+    stream.codec_context.thread_count = 1 if fast else threads
+    stream.codec_context.thread_type = "NONE" if fast or threads == 1 else "AUTO"
+    small = partial(small_pictures, height=shape[0], width=shape[1])
+    return skipping(packets, stream, small) if fast else _every(container, stream, packets, small)
 
 
 def _unsmoothed(stream: Any) -> str:
@@ -63,11 +112,11 @@ def _unsmoothed(stream: Any) -> str:
     return "bidir" if stream.codec_context.codec.canonical_name == "h264" else "noref"
 
 
-def _every(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, np.ndarray]]:
+def _every(container: Any, stream: Any, packets: Iterator[Any], small: Small) -> _Frames:
     """(pts, small picture) of every frame that decodes."""
     times: list[int] = []
     held: list[VideoFrame] = []
-    for pts, frame in _timed(container, stream):
+    for pts, frame in _timed(container, stream, packets):
         times.append(pts)
         held.append(frame)
         if enough(len(held), frame):
@@ -77,10 +126,10 @@ def _every(container: Any, stream: Any, small: Small) -> Iterator[tuple[int, np.
         yield from zip(times, small(held), strict=True)
 
 
-def _timed(container: Any, stream: Any) -> Iterator[tuple[int, VideoFrame]]:
+def _timed(container: Any, stream: Any, packets: Iterator[Any]) -> Iterator[tuple[int, VideoFrame]]:
     """(pts, frame) of every frame that decodes."""
     last, step = 0, 0
-    for frame in _decoded(container, stream):
+    for frame in _decoded(stream, packets):
         try:
             pts = frame_pts(container, frame)
         except MediaError:
@@ -91,9 +140,8 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[int, VideoFrame]]:
         yield pts, frame
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[VideoFrame]:
+def _decoded(stream: Any, packets: Iterator[Any]) -> Iterator[VideoFrame]:
     """Every frame that decodes, in display order; damaged packets are passed over, a broken container ends the film."""
-    packets = container.demux(stream)
     while True:
         try:
             packet = next(packets, None)

@@ -5,10 +5,12 @@ The detector says where cuts, fades and dissolves are; the arithmetic here makes
 
 from __future__ import annotations
 
+import logging
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 from math import ceil, floor
 from statistics import median
@@ -22,11 +24,15 @@ from demix.media.limits import RECORDED, MediaLimits
 from demix.media.scan import ScanSettings, scan
 from demix.models import choose, revisions
 from demix.models.shots import Boundaries, ShotDetector
+from demix.models.shots.measured import NotJoined
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings, TransNetSettings
-from demix.records import Clip, Probe, Shot, Shots, Source, clip_id
+from demix.records import Clip, Probe, Shot, Shots, Source, VideoStream, clip_id
 from demix.sources.fetch import check_content, probed_copy
 from demix.sources.spans import spans_of, within
 from demix.stage import Context, Failed, Item, Kept, Outcome, Resources, Stage
+from demix.stages.shot_spans import Measuring, finished
+
+_LOG = logging.getLogger(__name__)
 
 _WHOLE = 0.98
 """Share of a film's frames below which its decode is taken to have ended early."""
@@ -96,19 +102,19 @@ class ShotsStage(Stage):
     def run(self, items: Sequence[Item]) -> Sequence[Outcome]:
         return [self._detect(item) for item in items]
 
+    def measuring(self, store: str, fingerprint: str, threads: int) -> Measuring | None:
+        """How spans of a film are measured; None if the detector must see all of it at once."""
+        if not hasattr(self.choice.kind, "measure"):
+            return None
+        make = partial(self.choice.kind, self.settings.adaptive, self.settings.structure, self.settings.gradual)
+        return Measuring(make, self.settings.scan, self.settings.limits, threads, store, fingerprint)
+
     def _detect(self, item: Item) -> Outcome:
         if not isinstance(item.subject, Source):
             raise TypeError(f"{item.id}: shot detection needs a source, not a {item.subject.name}")
         video = item[Probe].video
         try:
-            with (
-                probed_copy(item.subject.uri, item[Probe].sha256, self.context.store) as path,
-                closing(scan(path, video, self.settings.scan, self.settings.limits, self.context.threads)) as frames,
-            ):
-                found = self._detector.detect(frames, float(Fraction(video.average_rate)))
-                if found.frames < _WHOLE * video.frames:
-                    # A disk that cannot be read ends a decode just as damage does.
-                    check_content(item.subject.uri, path, item[Probe].sha256)
+            found = self._joined(item.subject, video) or self._whole(item.subject, item[Probe])
         except MediaError as error:
             # A damaged file stays damaged; a child that died or stalled may have met a busy machine.
             return Failed(f"MediaError.{error.kind}", error.message, error.detail, error.kind in ("timeout", "crash"))
@@ -121,6 +127,34 @@ class ShotsStage(Stage):
                 graduals=found.graduals,
             )
         )
+
+    def _joined(self, source: Source, video: VideoStream) -> Boundaries | None:
+        """What the spans of a film say that were measured before; None without them."""
+        context = self.context
+        how = self.measuring(context.store.root, context.fingerprint, context.threads)
+        spans = None if how is None else finished(source, how, context.store)
+        if how is None or spans is None:
+            return None
+        rate = float(Fraction(video.average_rate))
+        detector = how.make()
+        try:
+            found: Boundaries = detector.decide(detector.joined(spans, rate), rate)
+            return found if found.frames >= _WHOLE * video.frames else None
+        except NotJoined as error:
+            _LOG.info("film_undivided", extra={"fields": {"source": source.id, "why": str(error)}})
+            return None
+
+    def _whole(self, source: Source, told: Probe) -> Boundaries:
+        video, settings = told.video, self.settings
+        with (
+            probed_copy(source.uri, told.sha256, self.context.store) as path,
+            closing(scan(path, video, settings.scan, settings.limits, self.context.threads)) as frames,
+        ):
+            found = self._detector.detect(frames, float(Fraction(video.average_rate)))
+            if found.frames < _WHOLE * video.frames:
+                # A disk that cannot be read ends a decode just as damage does.
+                check_content(source.uri, path, told.sha256)
+        return found
 
 
 def clips_of(source: Source, probe: Probe, shots: Shots) -> list[Clip]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,9 +10,11 @@ import numpy as np
 
 from demix.lazy_module import lazy_module
 from demix.models.shots import Boundaries
-from demix.models.shots.gradual import GradualFinder, tiny_pictures
+from demix.models.shots.gradual import GradualFinder, Looked, lengths, spans, steps
+from demix.models.shots.measured import SETTLING, Measured, SpanMeasured, joined
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
-from demix.models.shots.structure import StructureJudge
+from demix.models.shots.structure import StructureJudge, judged
+from demix.models.shots.tiny import tiny_pictures
 
 if TYPE_CHECKING:
     from demix.models.shots.content import BlockDetector
@@ -38,22 +40,43 @@ class AdaptiveShots:
 
     def detect(self, frames: Iterator[tuple[int, np.ndarray]], rate: float) -> Boundaries:
         """See `ShotDetector`. Holds a few seconds of tiny pictures, and a few numbers a frame."""
+        return self.decide(self.measure(frames, rate), rate)
+
+    def measure(self, frames: Iterable[tuple[int, np.ndarray]], rate: float, first: int = 0) -> Measured:
+        """The measures of consecutive frames, of which the first is number `first` of the film. They depend on nothing
+        but these frames, to the last bit: those of a film may be put together from those of its spans."""
         detector = self._detector(rate)
         judge = StructureJudge(self._structure)
-        finder = GradualFinder(self._gradual, rate)
+        finder = GradualFinder(self._gradual, rate, first)
+        remaining = iter(frames)
         pts: list[int] = []
-        proposed: list[int] = []
-        while block := list(islice(frames, _BLOCK)):
+        scores: list[float] = []
+        while block := list(islice(remaining, _BLOCK)):
             pts += [time for time, _ in block]
             pictures = np.stack([picture for _, picture in block])
-            proposed += detector.cuts(pictures)
+            scores += detector.scores(pictures)
             if self._structure.enabled or self._gradual.enabled:
                 tiny = tiny_pictures(pictures)
                 judge.add(tiny)
                 finder.add(tiny)
-        spans = finder.spans()
-        cuts = [cut for cut in judge.cuts(proposed) if not any(first <= cut <= last + 1 for first, last in spans)]
-        return Boundaries(frames=len(pts), pts=tuple(pts), cuts=tuple(cuts), graduals=tuple(spans))
+        return Measured(np.array(pts, np.int64), np.array(scores, np.float64), *judge.seen(), *finder.looked())
+
+    def decide(self, measured: Measured, rate: float) -> Boundaries:
+        """What the measures of a whole film say."""
+        frames = len(measured.pts)
+        found = spans(Looked(measured.contrast, measured.hits), frames, rate, self._gradual)
+        proposed = self._detector(rate).cuts_of(measured.scores.tolist())
+        cuts = judged(proposed, measured.alike, measured.change, self._structure)
+        cuts = [cut for cut in cuts if not any(first <= cut <= last + 1 for first, last in found)]
+        return Boundaries(frames=frames, pts=tuple(measured.pts.tolist()), cuts=tuple(cuts), graduals=tuple(found))
+
+    def beyond(self, rate: float) -> int:
+        """Frames behind the beginning of the next span that a span must hold for `joined`: the longest window."""
+        return SETTLING + (lengths(self._gradual, rate)[-1] + 1) * steps(rate)
+
+    def joined(self, parts: Sequence[SpanMeasured], rate: float) -> Measured:
+        """See `demix.models.shots.measured`."""
+        return joined(parts, steps(rate), self.beyond(rate))
 
     def _detector(self, rate: float) -> BlockDetector:
         from scenedetect.detectors import ContentDetector

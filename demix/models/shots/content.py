@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import cv2
 import numpy as np
 from scenedetect import FrameTimecode
 from scenedetect.detectors import AdaptiveDetector
+
+_NOT_LOOKED_AT = np.zeros((1, 1, 3), np.uint8)
 
 
 class BlockDetector(AdaptiveDetector):
@@ -27,19 +30,26 @@ class BlockDetector(AdaptiveDetector):
         """Of the picture that the library is about to ask for; none: its own."""
 
     def cuts(self, pictures: np.ndarray) -> list[int]:
-        """First frames of new shots that are certain after these next pictures, uint8 BGR (frames, height, width, 3).
+        """First frames of new shots, certain after these next pictures, uint8 BGR (frames, height, width, 3)."""
+        return self.cuts_of(self.scores(pictures))
+
+    def cuts_of(self, scores: Iterable[float]) -> list[int]:
+        """The same, of the `scores` of these next pictures.
 
         Frames are counted, not timed: the detector's seconds would be floats, and wrong on variable rates."""
-        scores = [None] * len(pictures) if self._weights.delta_edges > 0 else self.scores(pictures)
         found: list[FrameTimecode] = []
-        for picture, score in zip(pictures, scores, strict=True):
+        for score in scores:
             self._score = score
-            found += self.process_frame(FrameTimecode(self._frames, fps=self._rate), picture)
+            found += self.process_frame(FrameTimecode(self._frames, fps=self._rate), _NOT_LOOKED_AT)
             self._frames += 1
+        self._score = None
         return [cut.frame_num for cut in found]
 
     def scores(self, pictures: np.ndarray) -> list[float]:
         """How much each picture differs from the one before, 0..255; the first of a film by 0."""
+        if self._weights.delta_edges > 0:
+            start = FrameTimecode(0, fps=self._rate)
+            return [super(BlockDetector, self)._calculate_frame_score(start, picture) for picture in pictures]
         count, height, width, _ = pictures.shape
         hsv = np.empty(((count + 1) * height, width, 3), np.uint8)
         cv2.cvtColor(pictures.reshape(-1, width, 3), cv2.COLOR_BGR2HSV, dst=hsv[height:])

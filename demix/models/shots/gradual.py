@@ -19,13 +19,13 @@ from threadpoolctl import ThreadpoolController
 
 from demix.lazy_module import lazy_module
 from demix.models.shots.settings import GradualSettings
+from demix.models.shots.tiny import centred, products
 
 cv2: Any = lazy_module("cv2")
 
 Span = tuple[int, int]
 """[first, last] frame."""
 
-_SIZE = (32, 18)
 _RATE = 30.0
 """Frames a second that are looked at; every second frame of a 60 Hz film and so on."""
 _CHUNK = 256
@@ -43,28 +43,40 @@ _WALK_SECONDS = 4.0
 """Longest half of a fade."""
 
 
-def tiny_pictures(pictures: np.ndarray) -> np.ndarray:
-    """uint8 BGR (frames, height, width, 3) as float32 (frames, values): 32 x 18 pixels each in a row, every colour's
-    mean taken off."""
-    small = np.stack([cv2.resize(picture, _SIZE, interpolation=cv2.INTER_AREA) for picture in pictures])
-    tiny = small.reshape(len(pictures), -1, 3).astype(np.float32)  # (frames, pixels, colours)
-    tiny -= tiny.mean(axis=1, keepdims=True)
-    return tiny.reshape(len(pictures), -1)
+class Looked(NamedTuple):
+    """What the finder has seen of some consecutive frames, of which it looks at every `step`-th."""
+
+    contrast: np.ndarray
+    """float64 (frames looked at,): standard deviation of each, 0..128."""
+    hits: np.ndarray
+    """float64 (hits, 4): windows that look like a dissolve, as (first frame of the window, evidence, first and last
+    frame of the dissolve); frames looked at are counted, from 0."""
+
+
+def steps(rate: float) -> int:
+    """Every how many frames the finder looks at one."""
+    return max(1, round(rate / _RATE))
+
+
+def lengths(settings: GradualSettings, rate: float) -> list[int]:
+    """Lengths of the windows, ascending, in frames looked at."""
+    looked = rate / steps(rate)
+    return sorted({2 * max(4, round(share * settings.longest_seconds * looked / 2)) for share in _LADDER})
 
 
 class GradualFinder:
-    """Takes tiny pictures, a block at a time; holds a few seconds of them and one number a frame."""
+    """Takes tiny pictures (`demix.models.shots.tiny`), a block at a time; holds a few seconds of them and one number a
+    frame. `first` is the number of the first frame in the film."""
 
-    def __init__(self, settings: GradualSettings, rate: float):
+    def __init__(self, settings: GradualSettings, rate: float, first: int = 0):
         self._settings = settings
-        self._step = max(1, round(rate / _RATE))
-        self._rate = rate / self._step
-        lengths = {2 * max(4, round(share * settings.longest_seconds * self._rate / 2)) for share in _LADDER}
-        self._lengths = sorted(lengths)
+        self._rate = rate
+        self._step = steps(rate)
+        self._lengths = lengths(settings, rate)
         self._tiny: list[np.ndarray] = []
         self._begin = 0
-        self._seen = 0
-        self._contrast: list[float] = []
+        self._seen = first
+        self._contrast: list[np.ndarray] = [np.zeros(0)]
         self._hits: list[_Hit] = []
         self._blas = ThreadpoolController()
 
@@ -76,46 +88,58 @@ class GradualFinder:
                 self._search(keep=self._lengths[-1])
         self._seen += len(tiny)
 
+    def looked(self) -> Looked:
+        """All that was seen; call it once, after the last frame."""
+        if self._tiny:
+            self._search(keep=0)
+        return Looked(np.concatenate(self._contrast), np.asarray(self._hits, np.float64).reshape(-1, len(_Hit._fields)))
+
     def spans(self) -> list[Span]:
-        """Every fade and dissolve, in order, disjoint; call it once, after the last frame."""
-        if not self._tiny:
-            return []
-        self._search(keep=0)
-        found = _clusters(self._hits) + self._fades(np.asarray(self._contrast))
-        last = self._seen - 1
-        return _merged([(first * self._step, min(end * self._step + self._step - 1, last)) for first, end in found])
+        """Every fade and dissolve of a film that was seen from its first frame; instead of `looked`."""
+        return spans(self.looked(), self._seen, self._rate, self._settings)
 
     def _search(self, keep: int) -> None:
         """Tests all windows within the buffer, then forgets all but the last frames, which a later window can reach."""
         pictures = np.concatenate(self._tiny)
         with self._blas.limit(limits=1, user_api="blas"):  # waiting threads would cost more than the product does
-            products = pictures @ pictures.T / pictures.shape[1]
+            inner = products(pictures)
         for length in self._lengths:
-            self._hits += _dissolves(pictures, products, length, self._begin, self._settings)
+            self._hits += _dissolves(pictures, inner, length, self._begin, self._settings)
         done = len(pictures) - keep
-        self._contrast += np.sqrt(products.diagonal()[:done]).tolist()
+        self._contrast.append(np.sqrt(np.maximum(inner.diagonal()[:done], 0)))
         self._begin += done
         self._tiny = [pictures[done:]]
 
-    def _fades(self, contrast: np.ndarray) -> list[Span]:
-        """Blank runs and deep dips of contrast, each widened by the fades that lead there and back."""
-        around = round(self._rate)
-        limit = np.full(len(contrast), self._settings.blank_contrast)
-        for k in np.flatnonzero(_local_minima(contrast)):
-            sides = contrast[max(0, k - around) : k + 1].max(), contrast[k : k + around + 1].max()
-            limit[k] = max(limit[k], self._settings.dip_share * min(sides))
-        found = []
-        longest, ahead = round(_WALK_SECONDS * self._rate), max(2, round(self._rate / 4))
-        for first, last in _runs(contrast < limit):
-            before = _walk(contrast[max(0, first - longest) : first + 1][::-1], ahead)
-            after = _walk(contrast[last : last + longest + 1], ahead)
-            if last - first + before + after >= 2:
-                found.append((first - before, last + after))
-        return found
+
+def spans(looked: Looked, frames: int, rate: float, settings: GradualSettings) -> list[Span]:
+    """Every fade and dissolve of a film of so many frames, in order, disjoint."""
+    if not len(looked.contrast):
+        return []
+    step = steps(rate)
+    hits = [_Hit(int(start), evidence, int(first), int(last)) for start, evidence, first, last in looked.hits.tolist()]
+    found = _clusters(hits) + _fades(looked.contrast, rate / step, settings)
+    return _merged([(first * step, min(end * step + step - 1, frames - 1)) for first, end in found])
+
+
+def _fades(contrast: np.ndarray, rate: float, settings: GradualSettings) -> list[Span]:
+    """Blank runs and deep dips of contrast, each widened by the fades that lead there and back."""
+    around = round(rate)
+    limit = np.full(len(contrast), settings.blank_contrast)
+    for k in np.flatnonzero(_local_minima(contrast)):
+        sides = contrast[max(0, k - around) : k + 1].max(), contrast[k : k + around + 1].max()
+        limit[k] = max(limit[k], settings.dip_share * min(sides))
+    found = []
+    longest, ahead = round(_WALK_SECONDS * rate), max(2, round(rate / 4))
+    for first, last in _runs(contrast < limit):
+        before = _walk(contrast[max(0, first - longest) : first + 1][::-1], ahead)
+        after = _walk(contrast[last : last + longest + 1], ahead)
+        if last - first + before + after >= 2:
+            found.append((first - before, last + after))
+    return found
 
 
 class _Hit(NamedTuple):
-    middle: int
+    start: int
     evidence: float
     first: int
     last: int
@@ -129,49 +153,49 @@ class _Fit(NamedTuple):
     """Share of the frame's energy that the weighted mean explains, 0..1."""
 
 
-def _fit(products: np.ndarray, start: np.ndarray, end: np.ndarray, frame: np.ndarray) -> _Fit:
+def _fit(inner: np.ndarray, start: np.ndarray, end: np.ndarray, frame: np.ndarray) -> _Fit:
     """Least squares f(frame) = old f(start) + new f(end), from inner products alone."""
-    aa, bb, ab = products[start, start], products[end, end], products[start, end]
-    fa, fb, ff = products[frame, start], products[frame, end], products[frame, frame]
+    aa, bb, ab = inner[start, start], inner[end, end], inner[start, end]
+    fa, fb, ff = inner[frame, start], inner[frame, end], inner[frame, frame]
     determinant = np.maximum(aa * bb - ab * ab, 1e-3)
     old, new = (fa * bb - fb * ab) / determinant, (fb * aa - fa * ab) / determinant
     return _Fit(old, new, (old * fa + new * fb) / np.maximum(ff, 1e-3))
 
 
 def _dissolves(
-    pictures: np.ndarray, products: np.ndarray, length: int, begin: int, settings: GradualSettings
+    pictures: np.ndarray, inner: np.ndarray, length: int, begin: int, settings: GradualSettings
 ) -> list[_Hit]:
     """Windows of `length` frames that look like a dissolve; frames are counted from `begin`."""
     half = length // 2
     middle = np.arange(half, len(pictures) - half)
     start, end = middle - half, middle + half
-    energy = products.diagonal()
-    alike = products[start, end] / np.sqrt(np.maximum(energy[start] * energy[end], 1e-3))
-    fits = [_fit(products, start, end, middle + offset) for offset in (-half // 2, 0, half // 2)]
+    energy = inner.diagonal()
+    alike = inner[start, end] / np.sqrt(np.maximum(energy[start] * energy[end], 1e-3))
+    fits = [_fit(inner, start, end, middle + offset) for offset in (-half // 2, 0, half // 2)]
     centre = fits[1]
     evidence = np.min([fit.explained for fit in fits], axis=0) - np.maximum(alike, 0)
     evidence -= np.abs(centre.old + centre.new - 1) + 0.5 * np.abs(centre.old - centre.new)
     # The mean of two pictures has less contrast than either; a picture that the camera passes on its way has not.
-    mean = (energy[start] + energy[end] + 2 * products[start, end]) / 4
+    mean = (energy[start] + energy[end] + 2 * inner[start, end]) / 4
     evidence -= _CONTRAST_WEIGHT * np.maximum(energy[middle] / np.maximum(mean, 1e-3) - 1, 0)
     telling = (np.minimum(energy[start], energy[end]) > _CONTRAST**2) & (alike < _ALIKE)
     hits = []
     for i in np.flatnonzero(telling & (evidence >= settings.dissolve_evidence)):
-        change = np.abs(pictures[start[i]] - pictures[end[i]])
+        change = np.abs(centred(pictures[start[i]] - pictures[end[i]]))
         if change.mean() ** 2 < settings.spread * (change**2).mean():
             continue
-        first, last = _extent(products, int(start[i]), int(end[i]))
+        first, last = _extent(inner, int(start[i]), int(end[i]))
         # A hard cut beside the middle also leaves a mean now and then, but an abrupt or lopsided way to it.
         if last - first < _SHORTEST or abs(first + last - 2 * middle[i]) > half:
             continue
-        hits.append(_Hit(begin + int(middle[i]), float(evidence[i]), begin + first, begin + last))
+        hits.append(_Hit(begin + int(start[i]), float(evidence[i]), begin + first, begin + last))
     return hits
 
 
-def _extent(products: np.ndarray, start: int, end: int) -> Span:
+def _extent(inner: np.ndarray, start: int, end: int) -> Span:
     """First and last mixed frame, and one more each: the line through the weights .2 and .8, prolonged."""
     frames = np.arange(start, end + 1)
-    new = _fit(products, np.full_like(frames, start), np.full_like(frames, end), frames).new
+    new = _fit(inner, np.full_like(frames, start), np.full_like(frames, end), frames).new
     early = int(np.flatnonzero(new < 0.2)[-1]) if (new < 0.2).any() else 0
     late = early + int(np.argmax(new[early:] > 0.8))
     tail = (late - early) / 3  # from .2 to .8 is three fifths of the way

@@ -10,42 +10,53 @@ from __future__ import annotations
 import numpy as np
 
 from demix.models.shots.settings import StructureSettings
+from demix.models.shots.tiny import row_products
 
 _AROUND = 2
 """Neighbouring changes on each side that a cut must stand out from."""
 
 
 class StructureJudge:
-    """Takes tiny mean-free pictures, a block at a time; keeps two numbers a frame."""
+    """Takes tiny pictures (`demix.models.shots.tiny`), a block at a time; keeps two numbers a frame."""
 
     def __init__(self, settings: StructureSettings):
         self._settings = settings
-        self._before: np.ndarray | None = None
-        self._alike: list[float] = []
-        self._change: list[float] = []
+        self._before: tuple[np.ndarray, np.ndarray] | None = None
+        """The last picture of the block before, and its product with itself."""
+        self._alike: list[np.ndarray] = []
+        self._change: list[np.ndarray] = []
 
     def add(self, tiny: np.ndarray) -> None:
-        """`tiny` float32 (frames, values), mean-free; see `demix.models.shots.gradual.tiny_pictures`."""
-        before = np.concatenate([tiny[:1] if self._before is None else self._before, tiny[:-1]])
-        energy = np.sqrt(_products(before, before) * _products(tiny, tiny))
-        self._alike += np.where(energy > 0, _products(before, tiny) / np.maximum(energy, 1e-30), 1.0).tolist()
-        self._change += np.sqrt(np.mean(np.square(tiny - before), axis=1)).tolist()
-        self._before = tiny[-1:]
+        """`tiny` float32 (frames, values): the next frames in display order."""
+        own = row_products(tiny, tiny)
+        before, its = (tiny[:1], own[:1]) if self._before is None else self._before
+        product = row_products(np.concatenate([before, tiny[:-1]]), tiny)
+        its = np.concatenate([its, own[:-1]])
+        energy = np.sqrt(np.maximum(own * its, 0))
+        self._alike.append(np.where(energy > 0, product / np.maximum(energy, 1e-30), 1.0))
+        self._change.append(np.sqrt(np.maximum(own + its - 2 * product, 0)))
+        self._before = tiny[-1:], own[-1:]
+
+    def seen(self) -> tuple[np.ndarray, np.ndarray]:
+        """float64 (frames,) twice: how much each frame correlates with the one before, and how much it differs from it
+        (grey levels)."""
+        if not self._alike:
+            return np.zeros(0), np.zeros(0)
+        return np.concatenate(self._alike), np.concatenate(self._change)
 
     def cuts(self, proposed: list[int]) -> list[int]:
-        """The proposed cuts but those over which the structure stays, and the cuts that structure alone shows."""
-        settings = self._settings
-        if not settings.enabled:
-            return proposed
-        kept = {cut for cut in proposed if self._alike[cut] < settings.same}
-        change = np.asarray(self._change)
-        for frame in np.flatnonzero(np.asarray(self._alike) < settings.different):
-            neighbours = np.r_[change[max(1, frame - _AROUND) : frame], change[frame + 1 : frame + 1 + _AROUND]]
-            if neighbours.size and change[frame] > settings.ratio * neighbours.max() + settings.least_change:
-                kept.add(int(frame))
-        return sorted(kept)
+        """`judged` by what was seen."""
+        return judged(proposed, *self.seen(), self._settings)
 
 
-def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Inner product of each row with the other's row."""
-    return np.einsum("ij,ij->i", one, other)
+def judged(proposed: list[int], alike: np.ndarray, change: np.ndarray, settings: StructureSettings) -> list[int]:
+    """The proposed cuts but those over which the structure stays, and the cuts that structure alone shows; see
+    `StructureJudge.seen`."""
+    if not settings.enabled:
+        return proposed
+    kept = {cut for cut in proposed if alike[cut] < settings.same}
+    for frame in np.flatnonzero(alike < settings.different):
+        neighbours = np.r_[change[max(1, frame - _AROUND) : frame], change[frame + 1 : frame + 1 + _AROUND]]
+        if neighbours.size and change[frame] > settings.ratio * neighbours.max() + settings.least_change:
+            kept.add(int(frame))
+    return sorted(kept)

@@ -12,9 +12,10 @@ from scenedetect.detectors import AdaptiveDetector
 from demix.models import model_class
 from demix.models.shots import Boundaries
 from demix.models.shots.adaptive import AdaptiveShots
-from demix.models.shots.gradual import GradualFinder, tiny_pictures
+from demix.models.shots.gradual import GradualFinder
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
 from demix.models.shots.structure import StructureJudge
+from demix.models.shots.tiny import tiny_pictures
 from tests.models.shots.moving import dissolve, fade, joined, shot
 from tests.models.vectors import Vector
 

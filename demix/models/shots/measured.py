@@ -1,0 +1,150 @@
+"""What a detector measures of the frames of a film, and how the measures of its spans become those of the whole film.
+
+Two neighbouring spans overlap: the earlier one goes on for some seconds beyond the key frame with which the later one
+begins. They are joined behind frames on which both agree, times and pictures, and only if they agree on all that follow
+in the overlap: then the later decoder has found to the state of the earlier one, whatever lies before the key frame.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
+from hashlib import blake2b
+from itertools import pairwise
+
+import numpy as np
+
+from demix.media.scan import BEGINNING, END
+
+SETTLING = 16
+"""Frames behind a key frame within which a decoder that began there must have come to give the right pictures."""
+
+
+class NotJoined(Exception):
+    """Spans that do not make one film; says why."""
+
+
+def _none() -> np.ndarray:
+    return np.zeros(0)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Consecutive frames, as the adaptive detector and those beside it measure them. What is switched off is empty."""
+
+    pts: np.ndarray
+    """int64 (frames,), ascending."""
+    scores: np.ndarray
+    """float64 (frames,): content changes; of the first frame 0, since what is before it was not seen."""
+    alike: np.ndarray = field(default_factory=_none)
+    change: np.ndarray = field(default_factory=_none)
+    """float64 (frames,) both; see `StructureJudge.seen`."""
+    contrast: np.ndarray = field(default_factory=_none)
+    hits: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    """See `demix.models.shots.gradual.Looked`."""
+
+
+@dataclass(frozen=True)
+class SpanMeasured:
+    """A span of a film: from the key frame `begin` to `end`, with which the next span begins, and some frames more."""
+
+    measured: Measured
+    begin: int
+    end: int
+    """pts; `BEGINNING` and `END` where the film begins and ends."""
+    first: int
+    """Number of the first frame in the film, as supposed when it was measured."""
+    prints: np.ndarray
+    """uint64 (frames,): what stands for the picture near the span's two ends, else 0."""
+
+    def __bool__(self) -> bool:
+        return len(self.measured.pts) > 0
+
+    def to_bytes(self) -> bytes:
+        arrays = {one.name: getattr(self.measured, one.name) for one in fields(Measured)}
+        bounds = np.array([self.begin, self.end, self.first], np.int64)
+        with io.BytesIO() as file:
+            np.savez(file, allow_pickle=False, bounds=bounds, prints=self.prints, **arrays)
+            return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SpanMeasured:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            measured = Measured(**{one.name: arrays[one.name] for one in fields(Measured)})
+            begin, end, first = arrays["bounds"].tolist()
+            return cls(measured, begin, end, first, arrays["prints"])
+
+
+class Prints:
+    """Notes what stands for the pictures near the ends of a span while they pass by."""
+
+    def __init__(self, frames: Iterator[tuple[int, np.ndarray]], end: int, beyond: int):
+        self._frames, self._end, self._beyond = frames, end, beyond
+        self._prints: list[int] = []
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        for pts, picture in self._frames:
+            near = len(self._prints) < self._beyond + SETTLING or pts >= self._end
+            self._prints.append(int.from_bytes(blake2b(picture.data, digest_size=8).digest(), "little") if near else 0)
+            yield pts, picture
+
+    def array(self) -> np.ndarray:
+        """uint64, one a frame that passed."""
+        return np.array(self._prints, np.uint64)
+
+
+def joined(spans: Sequence[SpanMeasured], step: int, beyond: int) -> Measured:
+    """The measures of the whole film, equal to those taken of it at once. Every `step`-th frame was looked at for fades
+    and dissolves; a span holds `beyond` frames of the next one, or all there are. Raises `NotJoined` where the spans
+    may not be what the whole film is."""
+    bounds = [BEGINNING, *(span.end for span in spans)]
+    if bounds[-1] != END or any(span.begin != bound for span, bound in zip(spans, bounds, strict=False)):
+        raise NotJoined("the spans do not follow one another")
+    full = [span for span in spans if span.begin < span.end]
+    if any(not span for span in full):
+        raise NotJoined("no frame of a span can be decoded")
+    seams = [_seam(before, after, beyond) for before, after in pairwise(full)]
+    begins, ends = [0, *(after for _, after in seams)], [*(before for before, _ in seams), len(full[-1].measured.pts)]
+    parts: list[Measured] = []
+    frames = 0
+    for span, begin, end in zip(full, begins, ends, strict=True):
+        if end < begin:
+            raise NotJoined("a span is shorter than its overlaps")
+        parts.append(_part(span, begin, end, frames - begin, step))
+        frames += end - begin
+    return Measured(
+        **{one.name: np.concatenate([getattr(part, one.name) for part in parts]) for one in fields(Measured)}
+    )
+
+
+def _seam(before: SpanMeasured, after: SpanMeasured, beyond: int) -> tuple[int, int]:
+    """The place of one frame in both spans, from which on the later one counts: it and the frame before it are alike in
+    both, as are all that follow in the earlier one."""
+    early, late = before.measured.pts, after.measured.pts
+    start = int(np.searchsorted(early, before.end))
+    ended = len(early) - start < beyond
+    for place in range(start, len(early) - 1)[:SETTLING]:
+        other = int(np.searchsorted(late, early[place]))
+        length = len(early) - place
+        if ended and other + length != len(late):
+            continue  # the earlier span broke off, the film goes on
+        same = np.array_equal(early[place:], late[other : other + length]) and np.array_equal(
+            before.prints[place:], after.prints[other : other + length]
+        )
+        if same:
+            return place + 1, other + 1
+    raise NotJoined(f"two spans differ behind the key frame at {before.end}")
+
+
+def _part(span: SpanMeasured, begin: int, end: int, offset: int, step: int) -> Measured:
+    """The frames from `begin` up to `end`; `offset` is the number in the film of the span's first frame."""
+    if (offset - span.first) % step:
+        raise NotJoined(f"the span at {span.begin} begins with frame {offset} of the film, not {span.first}")
+    phase = -span.first % step  # the first frame that was looked at
+    looked, stop = (max(0, -(-(place - phase) // step)) for place in (begin, end))
+    measured = span.measured
+    hits = measured.hits[(measured.hits[:, 0] >= looked) & (measured.hits[:, 0] < stop)].copy()
+    hits[:, (0, 2, 3)] += (offset + phase) // step
+    frames = {name: getattr(measured, name)[begin:end] for name in ("pts", "scores", "alike", "change")}
+    return replace(measured, **frames, contrast=measured.contrast[looked:stop], hits=hits)
