@@ -145,6 +145,18 @@ class VideoStream(Record):
     mirrored: bool = False
     """Whether it swaps left and right of the stored picture before that."""
     pixel_format: str
+    transfer: str = ""
+    """Transfer characteristics as ffmpeg names them: smpte2084 is PQ, arib-std-b67 is HLG; empty where not stated."""
+    primaries: str = ""
+    """Colour primaries by their name in ffmpeg: bt709, bt2020, smpte432 (Display P3), ..."""
+    matrix: str = ""
+    """Matrix coefficients by their name in ffmpeg."""
+    peak_nits: float = 0.0
+    """Highlights of an HDR film in cd/m2, measured on sampled frames; 0 for others."""
+    fields: Literal["progressive", "interlaced", "telecined"] = "progressive"
+    """What its pictures show, whatever its flags say."""
+    first_field: Literal["", "top", "bottom"] = ""
+    """Which field is shown first, where there are fields."""
     time_base: str
     start_pts: int
     """pts of the first frame shown."""

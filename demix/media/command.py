@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import ffmpeg
 import imageio_ffmpeg
@@ -28,6 +28,7 @@ from demix.media import sandbox
 from demix.media.container import FILM_FORMATS
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
+from demix.media.picture_filters import pictures
 
 _GLOBAL = ("-hide_banner", "-nostdin", "-y", "-loglevel", "error", "-copyts", "-filter_threads", "1",
            "-filter_complex_threads", "1")  # fmt: skip
@@ -51,6 +52,14 @@ class Recipe:
     height: int
     rotation: int
     mirrored: bool
+    fields: Literal["progressive", "interlaced", "telecined"]
+    first_field: Literal["", "top", "bottom"]
+    time_base: str
+    """Of the stamps, in seconds."""
+    colours: tuple[str, str, float] | None
+    """Transfer, primaries and cd/m2 of the highlights of film that is converted to BT.709."""
+    rgb: bool
+    """Whether the source stores red, green and blue."""
     keyframe_interval: int
     crf: int
     preset: str
@@ -140,10 +149,11 @@ def film_command(
 ) -> list[str]:
     """Arguments that write the clip's pictures, with the sound of `track`, to `video` (mp4).
 
-    stdout gets one line `frame:<n> pts:<pts> ...` for each source frame decoded, before the clip and in it.
+    stdout gets one line `frame:<n> pts:<pts> ...` for each source frame decoded, before the clip and in it. Where the
+    recipe has colours, `table_beside(track)` must hold their table.
     """
     film = ffmpeg.output(
-        _pictures(_input(source, seek, limits, an=None, **_as_probed(recipe)), recipe),
+        pictures(_input(source, seek, limits, an=None, **_as_probed(recipe)), recipe, table_beside(track)),
         ffmpeg.input(_file(track))["a:0"],
         _file(video),
         **_BITEXACT,
@@ -157,7 +167,13 @@ def film_command(
         movflags="+faststart",
         **{"flags:v": "+bitexact", "frames:v": recipe.frames, "threads:v": 1},
     )
-    return [binary, *_GLOBAL, *ffmpeg.get_args(film)]
+    # A table of colours is applied in floats.
+    return [binary, *_GLOBAL, *(_SAME_FLOATS if recipe.colours else ()), *ffmpeg.get_args(film)]
+
+
+def table_beside(track: Path) -> Path:
+    """Where the table of colours lies, for the command that reads `track`."""
+    return track.with_suffix(".cube")
 
 
 def _as_probed(recipe: Recipe) -> dict[str, Any]:
@@ -185,23 +201,6 @@ def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **more: 
     if seek is not None:
         options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(seek):.6f}"}
     return ffmpeg.input("fd:", **options)
-
-
-def _pictures(source: Any, recipe: Recipe) -> Any:
-    """Frames of [start_pts, end_pts), at a fixed rate: each output frame shows the last one that has begun by then."""
-    shift = recipe.start_pts + recipe.stamp_slack
-    return (
-        source[str(recipe.video_index)]
-        .filter("metadata", mode="add", key="demix", value="1")
-        .filter("metadata", mode="print", file="pipe:1")
-        .filter("trim", start_pts=recipe.start_pts, end_pts=recipe.end_pts)
-        .filter("setpts", f"PTS-({shift})")
-        .filter("fps", fps=str(recipe.fps), round="up", start_time=0)
-        .filter("tpad", stop=-1, stop_mode="clone")
-        .filter("scale", recipe.width, recipe.height, flags="bicubic+accurate_rnd+bitexact", out_range="tv")
-        .filter("format", "yuv420p")
-        .filter("setsar", "1")
-    )
 
 
 def _slots(stream: Any, pan: str, recipe: SoundRecipe) -> Any:

@@ -19,6 +19,7 @@ from pydantic import Field, field_validator
 from demix.config import Settings
 from demix.lazy_module import lazy_module
 from demix.media import sandbox
+from demix.media.colour import is_rgb, source_of, write_table
 from demix.media.command import (
     Recipe,
     SoundRecipe,
@@ -27,6 +28,7 @@ from demix.media.command import (
     encode_command,
     ffmpeg_binary,
     film_command,
+    table_beside,
 )
 from demix.media.errors import MediaError
 from demix.media.layouts import GAINS, by_count, pan, pan_one
@@ -113,6 +115,8 @@ def cut(
     job = _Job(source, probe, clip, recipe, ffmpeg_binary(settings.ffmpeg), limits)
     with tempfile.TemporaryDirectory() as folder:
         track = Path(folder) / "track.m4a"
+        if recipe.colours:
+            write_table(table_beside(track), *recipe.colours)
         heard = job.cut_sound(probe.audio, sound, mix, track)
         job.cut_pictures(track, video)
     _check(recipe, sound, video, mix)
@@ -185,6 +189,7 @@ def _recipe(probe: Probe, clip: Clip, settings: CutSettings) -> Recipe:
     fps = Fraction(video.average_rate if settings.fps == "native" else settings.fps)
     tick = Fraction(clip.time_base)
     width, height = _size(video, settings.short_side)
+    colours = source_of(video)
     return Recipe(
         video_index=video.index,
         start_pts=clip.start_pts,
@@ -198,6 +203,11 @@ def _recipe(probe: Probe, clip: Clip, settings: CutSettings) -> Recipe:
         height=height,
         rotation=video.rotation,
         mirrored=video.mirrored,
+        fields=video.fields,
+        first_field=video.first_field,
+        time_base=clip.time_base,
+        colours=(*colours, video.peak_nits) if colours else None,
+        rgb=is_rgb(video.pixel_format),
         keyframe_interval=max(1, round(settings.keyframe_seconds * fps)),
         crf=settings.crf,
         preset=settings.preset,

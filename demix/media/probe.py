@@ -1,7 +1,8 @@
 """What a source is, read from its packets: streams, times, rate, rotation and content hash, whatever its name says.
 
-All of the file is read once for the hash and once packet by packet, in a sandboxed child; only the first frame is
-decoded. Headers are believed in nothing but what they promise and the packets do not hold: that is a truncated file.
+All of the file is read once for the hash and once packet by packet, in a sandboxed child; the first frame and a few
+runs of others are decoded (see `demix.media.survey`). Headers are believed in nothing but what they promise and the
+packets do not hold: that is a truncated file.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from demix.media import sandbox
+from demix.media.colour import MATRICES, PRIMARIES, TRANSFERS
 from demix.media.completeness import Found, Promise
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.orientation import Orientation
+from demix.media.survey import survey
 from demix.media.tracks import TrackSettings, choose
 from demix.records import AudioStream as AudioStreamRecord
 from demix.records import Probe
@@ -59,6 +62,8 @@ class _Times:
     """What the packets of one stream say about time, in ticks of its time base."""
 
     pts: list[int] = field(default_factory=list)
+    keys: list[int] = field(default_factory=list)
+    """Those of key frames."""
     end: int = -(1 << 62)
     packets: int = 0
     filled: int = 0
@@ -81,6 +86,8 @@ class _Times:
         if pts is None or packet.size == 0 or packet.is_discard:
             return
         self.pts.append(pts)
+        if packet.is_keyframe:
+            self.keys.append(pts)
         self.end = max(self.end, pts + (packet.duration or 0))
 
 
@@ -187,6 +194,8 @@ def _video_facts(container: InputContainer, index: int, times: _Times, limits: M
     _within("frame_rate", float(min(nominal, slowest)), limits.max_frame_rate)
     _check_stretch(stream, first, limits)
     orientation = Orientation.of(first)
+    seen = survey(container, stream, sorted(times.pts), times.keys)
+    fields, first_field = seen.fields(nominal)
     width, height = orientation.shown_size(first.width, first.height, stream.sample_aspect_ratio)
     return {
         "index": index,
@@ -196,6 +205,12 @@ def _video_facts(container: InputContainer, index: int, times: _Times, limits: M
         "rotation": orientation.rotation,
         "mirrored": orientation.mirrored,
         "pixel_format": first.format.name,
+        "transfer": TRANSFERS.get(first.color_trc, ""),
+        "primaries": PRIMARIES.get(first.color_primaries, ""),
+        "matrix": MATRICES.get(first.colorspace, ""),
+        "peak_nits": seen.peak,
+        "fields": fields,
+        "first_field": first_field,
         "time_base": str(tick),
         "start_pts": pts[0],
         "end_pts": end,
