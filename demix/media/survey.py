@@ -150,11 +150,11 @@ def luma_of(frame: VideoFrame) -> np.ndarray:
 
 def combed_share(luma: np.ndarray) -> float:
     """Share of the blocks of a picture whose neighbouring lines show different moments."""
-    size = max(1, luma.shape[1] // _BLOCK), max(1, luma.shape[0] // _BLOCK)
+    if min(luma.shape) < 2 * _BLOCK:
+        return 0.0
+    size = luma.shape[1] // _BLOCK, luma.shape[0] // _BLOCK
     other, same = cv2.absdiff(luma[:-2], luma[1:-1]), cv2.absdiff(luma[:-2], luma[2:])
-    steps = [
-        cv2.resize(lines, size, interpolation=cv2.INTER_AREA, dst=None).astype(np.float32) for lines in (other, same)
-    ]
+    steps = [cv2.resize(lines, size, interpolation=cv2.INTER_AREA).astype(np.float32) for lines in (other, same)]
     return float(((steps[0] > _COMB_STEP) & (steps[0] > _COMB_RATIO * steps[1])).mean())
 
 
