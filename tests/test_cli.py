@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -15,6 +17,7 @@ from tests.build import cheap
 from tests.build.corpus import ADDRESS
 from tests.build.running import SEQUENTIAL, child, demix, python, rows, tree
 from tests.films import make_film
+from tests.media.films import write_film
 
 OPTIONS = (*cheap.OPTIONS, "--set", "caption.max_frames=8")
 
@@ -143,6 +146,21 @@ def test_limit_takes_the_first_films_only(film: Path, tmp_path: Path) -> None:
     assert "2 source files named" in ran.err
     assert ran.status == 1
     assert "no source could be used (2 not_media)" in ran.err
+
+
+def test_a_small_file_that_lasts_for_hours_is_dropped_and_accounted_for(film: Path, tmp_path: Path) -> None:
+    """Two pictures 20,000 s apart would be a thousand clips of one picture each."""
+    pictures = [np.full((64, 64, 3), grey, np.uint8) for grey in (40, 200)]
+    sparse = write_film(tmp_path / "sparse.mp4", pictures, times=[0, 20_000], tick=Fraction(1))
+    assert sparse.stat().st_size < 10_000
+    places = ("--output", tmp_path / "data", *SEQUENTIAL)
+    ran = demix("index", film, sparse, *places)
+    assert ran.status == 0, ran.err
+    assert "too_few_frames 1" in ran.out
+    allowed = demix(
+        "index", film, sparse, *places, "--set", "probe.limits.min_frame_rate=0", "--set", "shots.max_clips=99"
+    )
+    assert "too_many_shots 1" in allowed.out, allowed.err
 
 
 def test_failed_items_are_tried_again_when_asked(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ RECORDED: dict[str, float] = {
 class MediaLimits(Settings):
     """Beyond these a file is refused (`too_large`) or its child process is ended (`Failed`); see docs/security.md.
 
-    What a probe refuses is an answer, so those that begin with `max_` count in its fingerprint. Later stages can only
-    fail by a limit; to them all of these are runtime settings.
+    What a probe refuses is an answer, so those that begin with `max_` or `min_` count in its fingerprint. Later stages
+    can only fail by a limit; to them all of these are runtime settings.
     """
 
     max_pixels: int = Field(default=8192 * 4608, gt=0)
@@ -33,6 +33,10 @@ class MediaLimits(Settings):
     """Length of a source on its own time line. Twelve hours hold every film; an endless stream is refused."""
     max_frame_rate: float = Field(default=240, gt=0)
     """Average frames per second. 240 holds slow-motion phones."""
+    min_frame_rate: Annotated[float, Added()] = Field(default=1.0, ge=0)
+    """Average frames per second below which a file is no film (`too_few_frames`): slides, or a few pictures hours
+    apart, which make a small file as long as it likes. Silent films have 16; time lapses are stored at the rate that
+    they are shown at."""
     max_streams: int = Field(default=64, gt=0)
     """Streams of every kind in one file. Discs with all languages stay below 40."""
     max_bytes: int = Field(default=256 << 30, gt=0)

@@ -192,6 +192,7 @@ def _video_facts(container: InputContainer, index: int, times: _Times, limits: M
     # Both ends of the span may be rounded by half a tick: 240 a second in Matroska's milliseconds measure as 240.016.
     slowest = rate * span / (span + 1)
     _within("frame_rate", float(min(nominal, slowest)), limits.max_frame_rate)
+    _check_dense(float(max(nominal, rate * span / max(span - 1, 1))), len(pts), limits.min_frame_rate)
     _check_stretch(stream, first, limits)
     orientation = Orientation.of(first)
     seen = survey(container, stream, sorted(times.pts), times.keys)
@@ -278,6 +279,13 @@ def _counts(container: InputContainer) -> dict[str, float | int | str]:
         "audio_streams": len(container.streams.audio),
         "format": container.format.name,
     }
+
+
+def _check_dense(rate: float, frames: int, least: float) -> None:
+    """Raises `MediaError("sparse")` for pictures that are too far apart, on average, to be a film."""
+    if rate < least:
+        evidence = {"frames_per_second": rate, "least": least, "frames": frames}
+        raise MediaError("sparse", f"{rate:g} frames a second are less than {least:g}", evidence=evidence)
 
 
 def _within(what: str, value: float, limit: float) -> None:

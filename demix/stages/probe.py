@@ -23,13 +23,14 @@ class ProbeStage(Stage):
     """Adds `Probe` to candidates.
 
     Drops what is no film (`not_media`, with the format that it was recognised as; `no_video`) and what is beyond the
-    limits (`too_large`, with the number and its limit). A film that is broken, or that breaks its decoder, fails.
+    limits (`too_large`, `too_few_frames`, with the number and its limit). A film that is broken, or that breaks its
+    decoder, fails.
     """
 
     name = "probe"
     version = 3
     adds = Probe
-    reasons = ("not_media", "no_video", "too_large")
+    reasons = ("not_media", "no_video", "too_large", "too_few_frames")
     settings: ProbeSettings
 
     def __init__(self, settings: ProbeSettings):
@@ -48,6 +49,8 @@ class ProbeStage(Stage):
             match error.kind:
                 case "not_media" | "no_video":
                     return Dropped(error.kind, error.evidence)
+                case "sparse":
+                    return Dropped("too_few_frames", error.evidence)
                 case "limits" if error.evidence:  # without numbers it is the child's memory that did not suffice
                     return Dropped("too_large", error.evidence)
             raise

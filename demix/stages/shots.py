@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from demix.config import ChosenBy, Runtime, Settings
+from demix.config import Added, ChosenBy, Runtime, Settings
 from demix.media.errors import MediaError
 from demix.media.limits import RECORDED, MediaLimits
 from demix.media.scan import ScanSettings, scan
@@ -29,7 +29,7 @@ from demix.models.shots.settings import AdaptiveSettings, GradualSettings, Struc
 from demix.records import Clip, Probe, Shot, Shots, Source, VideoStream, clip_id
 from demix.sources.fetch import check_content, probed_copy
 from demix.sources.spans import spans_of, within
-from demix.stage import Context, Failed, Item, Kept, Outcome, Resources, Stage
+from demix.stage import Context, Dropped, Failed, Item, Kept, Outcome, Resources, Stage
 from demix.stages.shot_spans import Measuring, finished
 
 _LOG = logging.getLogger(__name__)
@@ -57,6 +57,9 @@ class ShotsSettings(Settings):
     """Frames taken off a shot wherever it meets another one: encoders blend neighbours, detectors err by one."""
     max_seconds: float = Field(default=20.0, gt=0.1)
     """A longer shot is split into equal parts. 20 s hold 480 frames, ten training samples."""
+    max_clips: Annotated[int, Added()] = Field(default=50_000, gt=0)
+    """Clips of one source above which it is dropped (`too_many_shots`). The most quickly cut films have some thousands
+    of shots; noise, or pictures that flicker, have one a frame."""
     limits: Annotated[MediaLimits, Runtime(recorded=RECORDED)] = MediaLimits()
     """What the decoding child may use."""
 
@@ -66,12 +69,14 @@ class ShotsStage(Stage):
 
     A source that is damaged, or ends too early, has the shots of what decoded: they are whole pictures, and the probe
     has told a truncated file from a whole one before. Where no frame decodes, or the decoder dies or stalls, it fails.
+    Drops sources of which there would be more clips than of any film (`too_many_shots`).
     """
 
     name = "shots"
     version = 1
     needs = (Probe,)
     adds = Shots
+    reasons = ("too_many_shots",)
     settings: ShotsSettings
 
     def __init__(self, settings: ShotsSettings):
@@ -118,10 +123,13 @@ class ShotsStage(Stage):
         except MediaError as error:
             # A damaged file stays damaged; a child that died or stalled may have met a busy machine.
             return Failed(f"MediaError.{error.kind}", error.message, error.detail, error.kind in ("timeout", "crash"))
+        shots = tuple(shots_between(found, video.end_pts, Fraction(video.time_base), self.settings))
+        if len(shots) > self.settings.max_clips:
+            return Dropped("too_many_shots", {"shots": len(shots), "limit": self.settings.max_clips})
         return Kept(
             Shots(
                 **self._credit.model_dump(),
-                shots=tuple(shots_between(found, video.end_pts, Fraction(video.time_base), self.settings)),
+                shots=shots,
                 frames=found.frames,
                 cuts=found.cuts,
                 graduals=found.graduals,

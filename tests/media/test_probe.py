@@ -9,12 +9,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import imageio_ffmpeg
+import numpy as np
 import pytest
 
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.probe import probe
 from tests.media import barcode
+from tests.media.films import write_film
 
 LIMITS = MediaLimits()
 EVEN, UNEVEN = [4] * 60, [3, 4, 5, 2, 6] * 12
@@ -178,6 +180,27 @@ def test_each_limit_refuses_with_its_number(film: Path, limits: dict[str, float]
         probe(film, MediaLimits(**limits))  # type: ignore[arg-type]
     assert caught.value.kind == "limits"
     assert caught.value.evidence[what] > caught.value.evidence["limit"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("seconds", [0.04, 1.0, 1.02, 20_000.0])
+@pytest.mark.parametrize(("suffix", "count"), [("mp4", 2), ("mkv", 40)])
+def test_pictures_that_are_far_apart_are_no_film(tmp_path: Path, seconds: float, suffix: str, count: int) -> None:
+    """A file of two frames 20,000 s apart has 10 KB and is hours long: a thousand clips of one picture each."""
+    pictures = [np.full((64, 64, 3), 40 * (number % 5), np.uint8) for number in range(count)]
+    ticks = [round(1000 * seconds) * number for number in range(count)]
+    path = write_film(tmp_path / f"film.{suffix}", pictures, times=ticks, tick=Fraction(1, 1000))
+    bounds = MediaLimits(max_seconds=1e6)
+    if seconds <= 1:
+        assert probe(path, bounds).video.frames == count
+        return
+    with pytest.raises(MediaError) as caught:
+        probe(path, bounds)
+    assert caught.value.kind == "sparse"
+    assert caught.value.evidence == {
+        "frames_per_second": pytest.approx(1 / seconds, rel=0.01), "least": 1.0, "frames": count
+    }  # fmt: skip
+    allowed = probe(path, MediaLimits(max_seconds=1e6, min_frame_rate=0))
+    assert allowed.video.frames == count
 
 
 def test_time_stamps_that_jump_back_are_an_error_not_a_wrong_clock(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from demix.media.probe import probe
 from demix.models.shots import Boundaries
 from demix.records import Probe, Shots, Source
 from demix.sources.fetch import SourceChanged
-from demix.stage import Context, Failed, Item, Kept, Outcome
+from demix.stage import Context, Dropped, Failed, Item, Kept, Outcome
 from demix.stages.shots import ShotsSettings, ShotsStage, clips_of, shots_between
 from demix.store import Store
 from tests.media.films import write_film
@@ -97,10 +97,14 @@ def test_a_film_that_stops_decoding_ends_with_its_last_frame() -> None:
 # --- the stage -------------------------------------------------------------------------------------------------------
 
 
-def run(path: Path, tmp_path: Path) -> tuple[Source, Probe, Outcome]:
+def run(
+    path: Path,
+    tmp_path: Path,
+    settings: ShotsSettings = ShotsSettings(),  # noqa: B008  (frozen)
+) -> tuple[Source, Probe, Outcome]:
     source = Source(id="0123456789abcdef", uri=str(path), kind="cinematic")
     facts = probe(path, MediaLimits())
-    stage = ShotsStage(ShotsSettings())
+    stage = ShotsStage(settings)
     stage.open(Context(store=Store(str(tmp_path / "store")), fingerprint="0" * 32))
     (outcome,) = stage.run([Item(source, {"probe": facts})])
     stage.close()
@@ -134,6 +138,16 @@ def test_cuts_fades_and_dissolves_of_a_film(tmp_path: Path) -> None:
         assert (end - begin) - round(clip.seconds * 24) < 20
     assert [clip.ordinal for clip in clips] == [0, 1, 2, 3]
     assert len({clip.id for clip in clips}) == 4
+
+
+def test_a_source_of_more_clips_than_any_film_has_is_dropped(tmp_path: Path) -> None:
+    """Three seconds of two pictures, in parts of a quarter of a second: with the number that there would be."""
+    pictures, _ = joined([shot(1, 36), shot(2, 36)])
+    path = write_film(tmp_path / "film.mp4", pictures)
+    for most, kept in ((12, True), (11, False)):
+        _, _, outcome = run(path, tmp_path, ShotsSettings(max_seconds=0.25, max_clips=most))
+        assert isinstance(outcome, Kept) == kept
+    assert outcome == Dropped("too_many_shots", {"shots": 12, "limit": 11})
 
 
 def test_twice_the_same(tmp_path: Path) -> None:
