@@ -28,6 +28,10 @@ train-demo: $(VENV)/.ready  ## a tiny MTV on the demo's dataset, all five stages
 	@test -f $(DEMO)/dataset/build.json || $(MAKE) demo
 	$(RUN)/python -m mtv_train train tiny --data $(DEMO)/dataset --run $(DEMO)/run --skip-empty-stages
 	$(RUN)/python -m mtv_train inspect $(DEMO)/run
+	@# A second run starts from what the first one learnt.
+	rm -rf $(DEMO)/model && $(RUN)/python -m mtv_train export $(DEMO)/run $(DEMO)/model
+	$(RUN)/python -m mtv_train train tiny --data $(DEMO)/dataset --run $(DEMO)/run_2 --skip-empty-stages \
+		--set model.init=$(DEMO)/model --stop-after 20
 
 ablation-demo: $(VENV)/.ready  ## the paper's ablations at the smallest size: trained, sampled, scored (minutes)
 	@test -f $(DEMO)/dataset/build.json || $(MAKE) demo

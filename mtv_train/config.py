@@ -87,6 +87,9 @@ class ModelSettings(Settings):
     """wav2vec2: a local folder or a hub name."""
     weights: Literal["pretrained", "random"] = "pretrained"
     """`random` makes all of it from the shapes below and downloads nothing: for tests and for timing."""
+    init: str = ""
+    """Folder of an MTV whose weights training starts from, instead of the backbone's and new ones: what `mtv_train
+    export` or `convert-sat` wrote. It must be the recipe's model. The encoders are those of `source`."""
     backbone: BackboneSettings = BackboneSettings()
     """Shape of the backbone; a pretrained one must have it."""
     encoders: RandomEncoders = RandomEncoders()

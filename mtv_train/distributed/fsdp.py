@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 
 from mtv_train.config import ParallelSettings
 from mtv_train.distributed.activation import checkpoint_blocks
@@ -29,8 +30,6 @@ def parallelize(model: nn.Module, mesh: DeviceMesh, settings: ParallelSettings) 
     `settings.precision`; frozen ones are kept in it.
     """
     precision = PRECISIONS[settings.precision]
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else precision)
     blocks = model.transformer_blocks
     assert isinstance(blocks, nn.ModuleList)
     checkpoint_blocks(blocks, settings.activation)
@@ -44,7 +43,10 @@ def parallelize(model: nn.Module, mesh: DeviceMesh, settings: ParallelSettings) 
     # Inputs are cast once, at the root: what travels between blocks has its precision already (rotary angles float32).
     inner = MixedPrecisionPolicy(param_dtype=precision, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for unit in [*audio_units(model), *blocks]:
+        # One after the other, since sharding lets go of the whole: at no time is more than one unit cast and unsharded.
+        _cast(unit, precision)
         fully_shard(unit, mp_policy=inner, **options)
+    _cast(model, precision)
     # The root is needed again at once in the backward pass, so it stays gathered.
     fully_shard(model, mp_policy=policy, mesh=mesh, reshard_after_forward=False)
     for unit in units(model):
@@ -54,6 +56,13 @@ def parallelize(model: nn.Module, mesh: DeviceMesh, settings: ParallelSettings) 
         if settings.reduction == "tree":
             unit.set_custom_reduce_scatter(TreeReduceScatter())
     return model
+
+
+def _cast(unit: nn.Module, precision: torch.dtype) -> None:
+    """Give what is not sharded yet the precision that it is kept in."""
+    for parameter in unit.parameters():
+        if not isinstance(parameter, DTensor):
+            parameter.data = parameter.data.to(torch.float32 if parameter.requires_grad else precision)
 
 
 def audio_units(model: nn.Module) -> list[nn.Module]:

@@ -78,12 +78,14 @@ class MTVTransformer3DModel(ModelMixin, ConfigMixin):
         cls,
         backbone: CogVideoXTransformer3DModel | str | os.PathLike[str],
         settings: MTVSettings | None = None,
+        control: torch.dtype | None = None,
         **load: Any,
     ) -> MTVTransformer3DModel:
         """MTV around a trained CogVideoX whose modules it takes over; its output at first equals the backbone's.
 
         `backbone`: the model, or a folder of `THUDM/CogVideoX-5b`, `-2b` or `-5b-I2V` (the pipeline's or its
-        `transformer/`); `load` (`torch_dtype`, ...) goes to diffusers' `from_pretrained`.
+        `transformer/`); `control`: the precision of what is added (default: the backbone's); `load` (`torch_dtype`,
+        ...) goes to diffusers' `from_pretrained`.
         """
         source: Any = backbone
         if not isinstance(backbone, CogVideoXTransformer3DModel):
@@ -97,7 +99,7 @@ class MTVTransformer3DModel(ModelMixin, ConfigMixin):
             for name in BLOCK_PARTS:
                 setattr(ours, name, getattr(theirs, name))
         for module in model._control_modules():
-            module.to_empty(device=source.device).to(source.dtype)
+            module.to_empty(device=source.device).to(control or source.dtype)
         model.initialise_control()
         return model
 

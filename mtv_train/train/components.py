@@ -25,29 +25,46 @@ from demix.config import ConfigError
 from mtv_train.config import ModelSettings
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.model.wav2vec import AudioEncoder
+from mtv_train.train import initial
 
 T = TypeVar("T")
 
 
 def make_transformer(
-    settings: ModelSettings, seed: int, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    settings: ModelSettings,
+    seed: int,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    begun: bool = False,
 ) -> MTVTransformer3DModel:
     """The transformer at the start of training, marked for what is trained. The same on every rank.
 
-    Raises `ConfigError` if the pretrained backbone is not there or has another shape than the settings.
+    What is drawn is drawn in `dtype`, on `device` where all of it is; what is read is as in its files, on the CPU
+    (`parallelize` moves and casts it, unit by unit). `begun`: all values will come from a checkpoint, so that
+    `model.init` is not read again. Raises `ConfigError` if the weights are not there or of another shape than the
+    settings.
     """
     with _seeded(seed, "transformer", dtype):
-        if settings.weights == "random":
+        if settings.init:
+            made = initial.empty_transformer(settings) if begun else initial.transformer_of(settings)
+        elif settings.weights == "random":
             with torch.device(device):
                 made = MTVTransformer3DModel(settings.backbone.config, settings.mtv.model_dump())
         else:
-            backbone = _loaded(
-                CogVideoXTransformer3DModel.from_pretrained, settings, settings.source, "transformer", torch_dtype=dtype
-            )
+            backbone = _backbone(settings)
             _same_shape(settings, backbone.config)
-            made = MTVTransformer3DModel.from_backbone(backbone, settings.mtv).to(device)
+            made = MTVTransformer3DModel.from_backbone(backbone, settings.mtv, control=dtype)
     made.trainable(settings.train_backbone)
     return made
+
+
+def _backbone(settings: ModelSettings) -> CogVideoXTransformer3DModel:
+    """As in its files, so that float32 masters hold what those hold."""
+    folder = Path(settings.source) / "transformer"
+    if folder.is_dir() and any(folder.glob("*.safetensors")):
+        return initial.mapped(CogVideoXTransformer3DModel, folder)
+    load = CogVideoXTransformer3DModel.from_pretrained
+    return _loaded(load, settings, settings.source, "transformer", torch_dtype=torch.float32)
 
 
 def make_vae(settings: ModelSettings, seed: int, dtype: torch.dtype = torch.float32) -> AutoencoderKLCogVideoX:

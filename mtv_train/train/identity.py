@@ -54,6 +54,7 @@ AT_THE_START = {
     "model.source": _ENCODERS,
     "model.revision": _ENCODERS,
     "model.weights": _ENCODERS,
+    "model.init": _BEGUN,
     "model.mtv.zero_init": _BEGUN,
 }
 """Settings that say, among other things or alone, with which weights a run begins; what another value does later."""

@@ -31,7 +31,7 @@ from mtv_train.distributed.world import World, join
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.precompute.caches import open_caches
 from mtv_train.train import components
-from mtv_train.train.checkpoint import sweep
+from mtv_train.train.checkpoint import committed, sweep
 from mtv_train.train.encoding import sound_encoder, text_encoder, video_encoder
 from mtv_train.train.held_out import HeldOut
 from mtv_train.train.journal import Journal
@@ -127,7 +127,8 @@ def make_trainer(
     mesh = make_mesh(world, settings.parallel.replicate)
     inputs, index = make_inputs(settings, world, options.skip_empty_stages)
     precision = PRECISIONS[settings.parallel.precision]
-    model = components.make_transformer(settings.model, settings.seed, precision, world.device)
+    begun = world.share(bool(committed(run)))
+    model = components.make_transformer(settings.model, settings.seed, precision, world.device, begun)
     model = cast(MTVTransformer3DModel, parallelize(model, mesh, settings.parallel))
     encoders, vae = make_encoders(settings, world.device)
     step = LossStep(model, encoders, settings, world.device)

@@ -36,6 +36,7 @@ OTHER: dict[str, Any] = {
     "data.window.height": 48,
     "data.window.width": 48,
     "model.source": "elsewhere",
+    "model.init": "elsewhere",
     "model.revision": "v2",
     "model.audio_encoder": "elsewhere",
     "model.encoders.vae_channels": [8, 8, 16, 16],

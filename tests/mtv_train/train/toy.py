@@ -23,10 +23,11 @@ from mtv_train.data.encoders import Encoders
 from mtv_train.data.order import StageMix
 from mtv_train.data.randomness import generator, stage_seed
 from mtv_train.data.settings import DataSettings, LoaderSettings, WindowSettings
-from mtv_train.distributed.fsdp import parallelize
+from mtv_train.distributed.fsdp import PRECISIONS, parallelize
 from mtv_train.distributed.mesh import make_mesh
 from mtv_train.distributed.world import World, join
 from mtv_train.recipes.tiny import tiny_model
+from mtv_train.train.checkpoint import committed
 from mtv_train.train.components import make_transformer
 from mtv_train.train.journal import Journal
 from mtv_train.train.loop import Inputs, Trainer
@@ -116,7 +117,9 @@ class Toy:
     def trainer(self) -> Trainer:
         """One rank's, resumed."""
         settings, world = self.settings, self.world
-        model = make_transformer(settings.model, settings.seed)
+        begun = world.share(bool(committed(self.run)))
+        precision = PRECISIONS[settings.parallel.precision]
+        model = make_transformer(settings.model, settings.seed, precision, begun=begun)
         model = parallelize(model, make_mesh(world, settings.parallel.replicate), settings.parallel)
         mixes = {name: StageMix(name, stage.weights) for name, stage in settings.stages.items()}
 
