@@ -12,6 +12,8 @@ import numpy as np
 import soundfile
 import soxr  # type: ignore[import-untyped]
 
+from demix.media.stereo import heard
+
 SILENCE_DB = -120.0
 """The level that stands for "no sound at all" in records, so that every level is finite."""
 
@@ -56,8 +58,9 @@ def rms_db(wave: np.ndarray, floor: float = SILENCE_DB) -> float:
 
 
 def mono(wave: np.ndarray) -> np.ndarray:
-    """Mean of the channels, float32 (samples,)."""
-    return wave.mean(axis=0, dtype=np.float64).astype(np.float32)
+    """What is heard of `wave` (channels, samples), float32 (samples,); see `demix.media.stereo`. The mean of the
+    channels, where nothing in them cancels out."""
+    return heard(wave)
 
 
 def resample(wave: np.ndarray, rate_from: int, rate_to: int) -> np.ndarray:

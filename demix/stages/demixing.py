@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
 
 from demix.config import ChosenBy, Settings
 from demix.media.audio import SILENCE_DB, read_wave, rms_db, write_flac
+from demix.media.stereo import StereoImage
 from demix.models import choose, revisions
 from demix.models.demixing import ThreeStemDemixer, ThreeStems, TwoStemDemixer, TwoStems
 from demix.models.demixing.settings import (
@@ -120,13 +122,8 @@ class DemixingStage(Stage):
 
     def _demix(self, item: Item) -> Outcome:
         mix, sample_rate = read_wave(self.context.store.local(item[ClipMedia].mix.key))
-        seed = seed_of(item.clip.id)
-        three = self.three.separate(mix, sample_rate, seed)
-        two = self.two.separate(mix, sample_rate, seed)
+        three, two = self._separated(mix, sample_rate, seed_of(item.clip.id))
         stems = {track: getattr(three, track) for track in TRACKS}
-        for name, wave in {**stems, "two_speech": two.speech, "two_others": two.others}.items():
-            if wave.shape != mix.shape:
-                raise ValueError(f"the demixer's {name} has the shape {wave.shape}, the mix {mix.shape}")
         gain = min(1.0, PEAK / max(1e-9, *(float(np.abs(stem).max(initial=0)) for stem in stems.values())))
         media = {track: self._write(item, track, gain * stem, sample_rate) for track, stem in stems.items()}
         return Kept(
@@ -140,6 +137,24 @@ class DemixingStage(Stage):
                 gain_db=float(20 * np.log10(gain)),
                 confidence=three.confidence,
             )
+        )
+
+    def _separated(self, mix: np.ndarray, sample_rate: int, seed: int) -> tuple[ThreeStems, TwoStems]:
+        """Both answers, in the shape of the mix. The demixers get it without faults of its stereo image, which no
+        demixer was made for: speech in opposite phase, or in one of two channels."""
+        image = StereoImage.of(mix)
+        aligned = image.aligned(mix)
+        three = self.three.separate(aligned, sample_rate, seed)
+        two = self.two.separate(aligned, sample_rate, seed)
+        stems = {track: getattr(three, track) for track in TRACKS}
+        stems |= {"two_speech": two.speech, "two_others": two.others}
+        for name, wave in stems.items():
+            if wave.shape != aligned.shape:
+                raise ValueError(f"the demixer's {name} has the shape {wave.shape}, the mix {aligned.shape}")
+        whole = {name: image.restored(stem) for name, stem in stems.items()}
+        return (
+            replace(three, speech=whole["speech"], effects=whole["effects"], music=whole["music"]),
+            replace(two, speech=whole["two_speech"], others=whole["two_others"]),
         )
 
     def _band_hz(self) -> float:

@@ -15,11 +15,11 @@ from demix.models.demixing.rnnoise import enhance
 from demix.models.demixing.spectrum import (
     TINY,
     Transform,
-    centre_similarity,
     hysteresis,
     noise_power,
     sample_gate,
     spread,
+    trusted_centre,
     wiener_mask,
 )
 
@@ -37,6 +37,8 @@ SURE_SECONDS, SURE = 0.25, 0.9
 """There is speech only if silero is this sure for this long: it gives music and animals .5, hardly ever .9."""
 FAINTEST_DB = -11.0
 """Below the mix, where the gate is open: what RNNoise leaves of music that silero took for a voice is fainter."""
+LEAST_CENTRED = 0.8
+"""Similarity of the channels of speech in the middle."""
 PAD_SECONDS = 0.1
 FADE_SECONDS = 0.01
 
@@ -47,7 +49,7 @@ class LiteThree:
     """
 
     name: ClassVar[str] = "lite"
-    revision: ClassVar[str] = "1"
+    revision: ClassVar[str] = "2"
     licence: ClassVar[str] = (
         "Apache-2.0 (this project); RNNoise BSD-3-Clause (pyrnnoise Apache-2.0); silero-vad MIT; weights in both wheels"
     )
@@ -103,14 +105,16 @@ def extract_speech(wave: np.ndarray, sample_rate: int, probability: np.ndarray) 
     frames = spectrum.shape[2]
     voice = spread(probability, VAD_CHUNK / VAD_RATE, frames, transform.frame_seconds)
     gate = hysteresis(voice, 0.5, 0.35, round(PAD_SECONDS / transform.frame_seconds))
-    middle = spectrum.mean(axis=0)
+    voiced = mono(wave)
+    middle = transform.forward(voiced[np.newaxis])[0]
     power = np.abs(middle) ** 2
-    enhanced = transform.forward(enhance(mono(wave), sample_rate).wave[np.newaxis])[0]
+    enhanced = transform.forward(enhance(voiced, sample_rate).wave[np.newaxis])[0]
     mask = np.clip(np.abs(enhanced) / (np.abs(middle) + 1e-9), 0, 1)
     noise = noise_power(power, (gate == 0) & (power.sum(axis=0) > TINY))
     mask = keep_confident_speech(mask, wiener_mask(power, noise), power, voice, transform.frequencies)
     mask = mask ** need_for_masking(power, noise, mask, gate)
-    speech = transform.inverse(spectrum * mask * trusted_centre(spectrum, mask, gate), wave.shape[1])
+    loud = (np.abs(spectrum) ** 2).mean(axis=0) * mask**2 * gate
+    speech = transform.inverse(spectrum * mask * trusted_centre(spectrum, loud, LEAST_CENTRED), wave.shape[1])
     opening = sample_gate(gate, transform.hop, wave.shape[1], round(FADE_SECONDS * sample_rate))
     if rms_db(speech * opening) < rms_db(wave * opening) + FAINTEST_DB:
         return np.zeros_like(speech)
@@ -138,11 +142,3 @@ def need_for_masking(power: np.ndarray, noise: np.ndarray, mask: np.ndarray, gat
     over_db = 10 * np.log10((speech / max(np.count_nonzero(gate), 1) + TINY) / (noise.sum() + TINY))
     loss_db = 10 * np.log10((speech + TINY) / ((mask**2 * power)[:, gate > 0].sum() + TINY))
     return float(max(np.clip((40 - over_db) / 15, 0, 1), np.clip(loss_db / 2 - 1, 0, 1)))
-
-
-def trusted_centre(spectrum: np.ndarray, mask: np.ndarray, gate: np.ndarray) -> np.ndarray:
-    """Similarity of the channels as a mask; all ones where the speech itself is not in the middle."""
-    similarity = centre_similarity(spectrum)
-    weight = (np.abs(spectrum) ** 2).mean(axis=0) * mask**2 * gate
-    centred = (similarity * weight).sum() / (weight.sum() + TINY)
-    return similarity if centred > 0.8 else np.ones_like(similarity)

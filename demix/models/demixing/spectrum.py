@@ -92,6 +92,14 @@ def centre_similarity(spectrum: np.ndarray) -> np.ndarray:
     return np.clip(common / (power + TINY), 0, 1)
 
 
+def trusted_centre(spectrum: np.ndarray, weight: np.ndarray, least: float) -> np.ndarray:
+    """Similarity of the channels as a mask; all ones where the speech itself is not in the middle: its similarity,
+    cells counted by `weight`, is not above `least`."""
+    similarity = centre_similarity(spectrum)
+    centred = (similarity * weight).sum() / (weight.sum() + TINY)
+    return similarity if centred > least else np.ones_like(similarity)
+
+
 def noise_power(power: np.ndarray, idle: np.ndarray, fewest: int = 8) -> np.ndarray:
     """Background power per bin (bins, 1): the mean of the idle frames. With fewer than `fewest` of them the level is
     not known; then a low quantile over time is taken, which speech leaves free in most bins."""
