@@ -20,6 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from demix.signals import deferred
+
 _GUARD = Path(__file__).with_name("guard.py")
 
 
@@ -84,9 +86,9 @@ def terminal_input() -> Iterator[None]:
 def starting_workers() -> Iterator[None]:
     """To be open while workers are started by multiprocessing or torch: they inherit neither the terminal nor Ctrl-C.
 
-    Each calls `leave_terminal` when it begins.
+    Each calls `leave_terminal` when it begins. An interruption waits, as torch would not clean up half of its workers.
     """
-    with null_input():
+    with null_input(), deferred():
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield

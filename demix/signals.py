@@ -72,6 +72,25 @@ def stoppable(say: Callable[[signal.Signals], None]) -> Iterator[Stop]:
 
 
 @contextmanager
+def deferred() -> Iterator[None]:
+    """While this is open, what `Stop` handles waits: for a moment in which a library does not bear an interruption."""
+    stops = {number: handler for number in SIGNALS if isinstance(handler := signal.getsignal(number), Stop)}
+    if threading.current_thread() is not threading.main_thread() or not stops:
+        yield
+        return
+    came: list[int] = []
+    for number in stops:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in stops.items():
+            signal.signal(number, handler)
+        if came:
+            stops[signal.Signals(came[0])](came[0])
+
+
+@contextmanager
 def handlers_kept() -> Iterator[None]:
     """Puts back the handlers of `SIGNALS` that a library sets meanwhile, where a `Stop` was there before."""
     before = {number: signal.getsignal(number) for number in SIGNALS}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
@@ -105,17 +106,26 @@ def _made(jobs: Sequence[Job], model: Path, out: Path, place: Place, workers: in
     mark = fingerprint(model)
     due = [job for job in jobs if not job.is_made(out, mark)]
     failures: dict[str, str] = {}
-    with meter("sample", len(due), "videos") as progress:
-        for name, error in _outcomes(due, model, out, place, workers):
-            if error:
-                failures[name] = error
-            progress.advance()
+    try:
+        with (
+            meter("sample", len(due), "videos") as progress,
+            closing(_outcomes(due, model, out, place, workers)) as outcomes,
+        ):
+            for name, error in outcomes:
+                if error:
+                    failures[name] = error
+                progress.advance()
+    except KeyboardInterrupt:
+        sweep(out)  # of what processes were writing that have been ended
+        raise
     with atomic(out / FAILURES) as aside:
         aside.write_text(json.dumps(failures, indent=2, ensure_ascii=False), encoding="utf-8")
     return Outcome(len(due) - len(failures), len(jobs) - len(due), failures)
 
 
-def _outcomes(jobs: Sequence[Job], model: Path, out: Path, place: Place, workers: int) -> Iterator[tuple[str, str]]:
+def _outcomes(
+    jobs: Sequence[Job], model: Path, out: Path, place: Place, workers: int
+) -> Generator[tuple[str, str], None, None]:
     """(name, what went wrong or nothing) of each job, as they end."""
     if not jobs:
         return
@@ -132,11 +142,20 @@ def _outcomes(jobs: Sequence[Job], model: Path, out: Path, place: Place, workers
     with ProcessPoolExecutor(min(workers, len(jobs)), context, _begin, (places, model)) as pool:
         with starting_workers():
             waiting: dict[Future[str], str] = {pool.submit(_make_here, job, out): job.name for job in jobs}
-        for future in as_completed(waiting):
-            try:
-                yield waiting[future], future.result()
-            except BrokenProcessPool:
-                yield waiting[future], "a process died, perhaps for want of memory; give the same command again"
+        try:
+            for future in as_completed(waiting):
+                yield waiting[future], _result(future)
+        except BaseException:
+            for process in active_children():  # the pool would wait for their videos
+                process.terminate()
+            raise
+
+
+def _result(future: Future[str]) -> str:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return "a process died, perhaps for want of memory; give the same command again"
 
 
 _maker: Maker | None = None
