@@ -28,9 +28,9 @@ def starts(tree: ast.Module) -> Iterator[tuple[str, int]]:
     """What of `STARTS` and `POOLS` a module calls or imports by name, and where."""
     for node in ast.walk(tree):
         match node:
-            case ast.Attribute(value=ast.Name(id=module), attr=name) if name in STARTS.get(module, ()):
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)) if name in STARTS.get(module, ()):
                 yield f"{module}.{name}", node.lineno
-            case ast.Attribute(value=ast.Name(id="os"), attr=name) if name.startswith(("exec", "spawn")):
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="os"), attr=name)) if name.startswith(("exec", "spawn")):
                 yield f"os.{name}", node.lineno
             case ast.ImportFrom(module=str(module), names=names):
                 yield from ((f"{module}.{alias.name}", node.lineno) for alias in names
