@@ -99,8 +99,12 @@ class Store:
         if not self.remote:
             address = Path(self._address(key))
             self._check_root()
-            with atomic(address) as path:
-                yield path
+            try:
+                with atomic(address) as path:
+                    yield path
+            except MachineTrouble:
+                self._check_root()  # says more than that a folder in it is gone
+                raise
             return
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / PurePosixPath(key).name

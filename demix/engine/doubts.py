@@ -93,17 +93,17 @@ class Doubts:
                 yield Note(entry, doubt, key=key, **fields)
 
 
-def settle(notes: Sequence[Note], passed: Collection[str], answered: Callable[[str], bool]) -> None:
+def settle(notes: Sequence[Note], passed: Collection[str], ever: Callable[[str], bool]) -> None:
     """Whether what is in doubt at the end of a run is the items' fault: raises the error that ends it where it is not.
 
-    `passed` names the stages that let an item through in this run; `answered` says whether a stage ever did. A defect
+    `passed` names the stages that let an item through in this run; `ever` says whether a stage ever did. A defect
     shows on every item, so others must have passed in this run. A machine can be in trouble at the end of a run only,
     so of a stage just one item may be left over, that others, whenever, were not like.
     """
     for stage, doubt in dict.fromkeys((note.entry.stage, note.doubt) for note in notes):
         alike = [note for note in notes if note.entry.stage == stage and _alike(note.doubt, doubt)]
         alone = len({note.entry.id for note in alike}) == 1
-        charged = stage in passed if doubt.fault == "program" else alone and (stage in passed or answered(stage))
+        charged = stage in passed if doubt.fault == "program" else alone and (stage in passed or ever(stage))
         if not charged:
             raise verdict(alike)
 

@@ -133,12 +133,12 @@ class Ledger:
         """Whether there are merged answers of a stage under this fingerprint."""
         return self.store.exists(self._file(stage, fingerprint))
 
-    def answered(self, stage: str, fingerprint: str) -> bool:
-        """Whether a stage has kept or dropped anything, by the merged answers."""
+    def kept_any(self, stage: str, fingerprint: str) -> bool:
+        """Whether a stage has kept anything, by the merged answers."""
         if not self.holds(stage, fingerprint):
             return False
         statuses = pq.read_table(self.store.local(self._file(stage, fingerprint)), columns=["status"], **_ALONE)
-        return any(status != "failed" for status in pc.unique(statuses["status"]).to_pylist())
+        return "kept" in pc.unique(statuses["status"]).to_pylist()
 
     def totals(self, stage: str, fingerprint: str) -> tuple[int, float]:
         """(entries, seconds of work) of one stage."""

@@ -116,19 +116,18 @@ class Phase:
             raise PhaseError(f"{self.name}: {lost.id} did not come to an end; please report this")
 
     def _passed(self, row: Row) -> Iterator[str]:
-        """The stages that let a row through, or dropped it by rule."""
+        """The stages that let a row through."""
         for step in self.steps:
-            if step.stage.name != row.stage or row.state == "dropped":
-                yield step.stage.name
             if step.stage.name == row.stage:
                 return
+            yield step.stage.name
 
     def _settle(self, passed: set[str]) -> None:
         """Charges the items with the failures that are still in doubt, or raises what they tell of."""
         doubts = Doubts(self.store)
         notes = doubts.of()
         prints = {step.stage.name: step.fingerprint for step in self.steps}
-        settle(notes, passed, lambda stage: self.ledger.answered(stage, prints[stage]))
+        settle(notes, passed, lambda stage: self.ledger.kept_any(stage, prints[stage]))
         self.ledger.append([note.entry for note in notes])
         doubts.remove(notes)
         self.ledger.compact()

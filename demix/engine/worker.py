@@ -103,7 +103,7 @@ class Worker:
         self._unwritten: list[Entry] = []
         self._written_at = time.monotonic()
         self._passed: set[str] = set()
-        """Stages that have answered about an item here, and so work here."""
+        """Stages that have kept an item here, and so work here."""
         self._in_doubt: set[str] = set()
         """Stages on which there are notes of failures in doubt, by whatever worker."""
 
@@ -156,7 +156,7 @@ class Worker:
             self.doubts.add(entry, doubt, str(getattr(item.subject, "uri", "")) or item.id)
             return
         self._write(entry)
-        if not isinstance(answer.outcome, Failed):
+        if isinstance(answer.outcome, Kept):  # items are dropped before the stage has done much
             self._passed.add(entry.stage)
             if entry.stage in self._in_doubt:
                 # This one passed after them: it was the items.

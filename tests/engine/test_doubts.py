@@ -60,14 +60,14 @@ class Faulty(Double):
 
     batch_size = 1
 
-    def __init__(self, faults: Mapping[str, Fault], drop: bool = False):
+    def __init__(self, faults: Mapping[str, Fault], dropped: Sequence[str] = ()):
         super().__init__()
-        self.faults, self.drop = faults, drop
+        self.faults, self.dropped = faults, dropped
 
     def one(self, item: Item) -> Outcome:
         if item.id in self.faults:
             raise self.faults[item.id]()
-        return Dropped("unwanted") if self.drop else super().one(item)
+        return Dropped("unwanted") if item.id in self.dropped else super().one(item)
 
 
 class Workers(SequentialRunner):
@@ -198,13 +198,20 @@ def test_a_build_of_few_items_that_all_fail_with_a_defect_is_none_of_theirs(tmp_
 
 
 @RUNNERS
-@pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("at", [(0,), (1, 6), (2, 5, 8, 11)])
 def test_a_defect_among_items_that_pass_quarantines_its_item(
-    tmp_path: Path, runner: type[SequentialRunner], at: tuple[int, ...], drop: bool
+    tmp_path: Path, runner: type[SequentialRunner], at: tuple[int, ...]
 ) -> None:
-    ends = run(tmp_path, {IDS[place]: DEFECT["TypeError"] for place in at}, runner, drop=drop)
+    ends = run(tmp_path, {IDS[place]: DEFECT["TypeError"] for place in at}, runner)
     assert {key for key, state in ends.items() if state == "failed"} == {IDS[place] for place in at}
+
+
+@pytest.mark.parametrize(("fault", "kind"), [("TypeError", BrokenInstallation), ("killed child", MachineTrouble)])
+def test_items_that_are_dropped_prove_nothing(tmp_path: Path, fault: str, kind: type[DemixError]) -> None:
+    """They are before the stage has done what fails on the others."""
+    failing = dict.fromkeys(IDS[::2], (DEFECT | SUSPECT)[fault])
+    with pytest.raises(kind):
+        run(tmp_path, failing, dropped=IDS[1::2])
 
 
 @pytest.mark.parametrize("name", OF_THE_ITEM)
