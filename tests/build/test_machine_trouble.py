@@ -7,7 +7,6 @@ killed, no more open files (`tests/build/_trouble.py`). Where mounts are refused
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from tests.build.conftest import Corpus
 from tests.build.running import child, numbers, rows, tree
 
 SETTINGS = (*cheap.OPTIONS, "--set", "pack.target_bytes=400000")
+SLOW = pytest.mark.slow
 CUT = r"/clip\.mp4$"
 """When the first clip is cut."""
 
@@ -114,13 +114,23 @@ def ended_well(attempt: dict[str, Any], *words: str, status: int = 3) -> None:
     assert all(word in last for word in words), last
 
 
-@pytest.mark.parametrize("number", ["ENOSPC", pytest.param("EIO", marks=pytest.mark.slow)])
+def test_a_write_in_every_phase_fails_and_costs_nothing(place: Place) -> None:
+    kinds = (r"/ledger/parts/", r"/ledger/shots-", r"/mix\.flac$", r"/shards/.*\.tar$", r"/manifests/commit\.json$")
+    *disturbed, _ = place.run(*(("write fails", kind, "ENOSPC") for kind in kinds))
+    for attempt in disturbed:
+        ended_well(attempt, "no space is left on the device; make room, then give the same command again")
+    place.check()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("number", ["ENOSPC", "EIO"])
 def test_a_write_of_every_kind_fails_and_costs_nothing(place: Place, number: str) -> None:
     """Every kind of file that a build writes, in turn, and all writes after it."""
     attempts = place.run(("write fails", "*", number))
     assert len(attempts) > 25
     for attempt in attempts[:-1]:
-        ended_well(attempt, os.strerror(28).lower()[:8] if number == "ENOSPC" else "input/output", "same command again")
+        ended_well(attempt, {"ENOSPC": "no space", "EIO": "input/output errors"}[number], "same command again")
     place.check()
 
 
@@ -135,7 +145,7 @@ def test_every_single_write_fails_and_costs_nothing(place: Place, number: str) -
     place.check()
 
 
-@pytest.mark.parametrize("size", ["60k", "400k", "900k"])
+@pytest.mark.parametrize("size", [pytest.param("60k", marks=SLOW), "400k", pytest.param("900k", marks=SLOW)])
 def test_a_disk_that_runs_full_costs_nothing(place: Place, size: str) -> None:
     """In the middle of indexing, of cutting and demixing, of packing."""
     place.mount(place.dataset, size)
@@ -147,6 +157,7 @@ def test_a_disk_that_runs_full_costs_nothing(place: Place, size: str) -> None:
     place.check()
 
 
+@pytest.mark.slow
 def test_a_full_folder_for_temporary_files_costs_nothing(
     place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +173,7 @@ def test_a_full_folder_for_temporary_files_costs_nothing(
     place.check()
 
 
-@pytest.mark.parametrize("at", [r"/ledger/probe-", CUT])
+@pytest.mark.parametrize("at", [pytest.param(r"/ledger/probe-", marks=SLOW), CUT])
 def test_films_whose_mount_goes_are_not_lost(place: Place, at: str) -> None:
     """Between probing and indexing, and between one clip and the next; the place of the mount stays, empty."""
     with moved(place, place.films) as source:
@@ -171,6 +182,7 @@ def test_films_whose_mount_goes_are_not_lost(place: Place, at: str) -> None:
     place.check()
 
 
+@pytest.mark.slow
 def test_a_work_store_whose_mount_goes_is_not_begun_anew(place: Place) -> None:
     work = place.root / "work"
     shutil.rmtree(work, ignore_errors=True)
@@ -201,6 +213,7 @@ def moved(place: Place, folder: Path) -> Iterator[Path]:
         source.rename(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "folder"), [(CUT, ".work/ledger"), (r"/manifests/clips", "manifests")])
 def test_a_disk_that_becomes_read_only_costs_nothing(place: Place, at: str, folder: str) -> None:
     place.mount(place.dataset, "100m")
@@ -209,12 +222,14 @@ def test_a_disk_that_becomes_read_only_costs_nothing(place: Place, at: str, fold
     place.check()
 
 
+@pytest.mark.slow
 def test_a_process_that_may_open_no_more_files_costs_nothing(place: Place) -> None:
     stuck, _ = place.run(("no more files", CUT, ""))
     ended_well(stuck, "too many open files; raise the limit (ulimit -n)")
     place.check()
 
 
+@pytest.mark.slow
 def test_an_ffmpeg_that_cannot_start_costs_nothing(place: Place, tmp_path: Path) -> None:
     """Absent, of another machine, without its libraries, or crashing whatever it is asked."""
     binary = tmp_path / "ffmpeg"
@@ -240,6 +255,7 @@ def test_an_ffmpeg_that_cannot_start_costs_nothing(place: Place, tmp_path: Path)
     assert found == whole, "what is beside the tars names the stages' settings"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at", [r"/settings\.json$", r"/clips\.parquet$"])
 def test_children_that_are_killed_twice_cost_nothing(place: Place, at: str) -> None:
     attempts = place.run(("kill children", at, "2"))
@@ -253,4 +269,18 @@ def test_children_that_are_all_killed_end_the_build(place: Place) -> None:
     )
     ended_well(early, "stage probe", "SIGKILL", "memory")
     ended_well(late, "stage clip_media", "SIGKILL", "memory")
+    place.check()
+
+
+def test_a_film_that_is_replaced_after_it_was_indexed_is_not_cut(place: Place, corpus: Corpus) -> None:
+    """The other one would have been cut at the first one's shots, and nobody could have told."""
+    film = place.films / "address.mp4"
+    shutil.copy2(corpus.folder / "good/feature film.mp4", f"{film}.other")
+    replaced, again = place.attempts(place.command(), ("replace", r"/clips\.parquet$", str(film)))
+    Path(f"{film}.other").unlink()
+    assert again["status"] == replaced["status"] == 1, replaced["said"]
+    (lost,) = (row for row in rows(place.dataset, "quarantine") if row["stage"] == "clip_media")
+    assert lost["error"] == "SourceChanged"
+    assert f"{film}: the file was replaced since it was probed; name the sources again" in lost["message"]
+    place.run(command=place.command("--retry-failed"))
     place.check()
