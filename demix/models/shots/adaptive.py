@@ -10,6 +10,7 @@ import numpy as np
 
 from demix.lazy_module import lazy_module
 from demix.models.shots import Boundaries
+from demix.models.shots.flashes import REACH, Returns, flashes, steady_change, without_flashes
 from demix.models.shots.gradual import GradualFinder, Looked, lengths, spans, steps
 from demix.models.shots.measured import SETTLING, Measured, SpanMeasured, joined
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
@@ -46,7 +47,7 @@ class AdaptiveShots:
         """The measures of consecutive frames, of which the first is number `first` of the film. They depend on nothing
         but these frames, to the last bit: those of a film may be put together from those of its spans."""
         detector = self._detector(rate)
-        judge = StructureJudge(self._structure)
+        judge, returns = StructureJudge(self._structure), Returns()
         finder = GradualFinder(self._gradual, rate, first)
         remaining = iter(frames)
         pts: list[int] = []
@@ -58,21 +59,31 @@ class AdaptiveShots:
             if self._structure.enabled or self._gradual.enabled:
                 tiny = tiny_pictures(pictures)
                 judge.add(tiny)
+                if self._structure.enabled:
+                    returns.add(tiny)
                 finder.add(tiny)
-        return Measured(np.array(pts, np.int64), np.array(scores, np.float64), *judge.seen(), *finder.looked())
+        return Measured(
+            np.array(pts, np.int64), np.array(scores, np.float64), *judge.seen(), returns.seen(), *finder.looked()
+        )
 
     def decide(self, measured: Measured, rate: float) -> Boundaries:
         """What the measures of a whole film say."""
         frames = len(measured.pts)
-        found = spans(Looked(measured.contrast, measured.hits), frames, rate, self._gradual)
+        lit = flashes(measured.returns, measured.alike)
+        looked, alike, change = Looked(measured.contrast, measured.hits), measured.alike, measured.change
         proposed = self._detector(rate).cuts_of(measured.scores.tolist())
-        cuts = judged(proposed, measured.alike, measured.change, self._structure)
+        if lit.any():
+            looked = without_flashes(looked, lit, steps(rate))
+            alike, change = steady_change(alike, change, measured.returns, lit)
+            proposed = [cut for cut in proposed if not (lit[cut] or lit[cut - 1])]
+        found = spans(looked, frames, rate, self._gradual)
+        cuts = judged(proposed, alike, change, self._structure)
         cuts = [cut for cut in cuts if not any(first <= cut <= last + 1 for first, last in found)]
         return Boundaries(frames=frames, pts=tuple(measured.pts.tolist()), cuts=tuple(cuts), graduals=tuple(found))
 
     def beyond(self, rate: float) -> int:
         """Frames behind the beginning of the next span that a span must hold for `joined`: the longest window."""
-        return SETTLING + (lengths(self._gradual, rate)[-1] + 1) * steps(rate)
+        return SETTLING + REACH + (lengths(self._gradual, rate)[-1] + 1) * steps(rate)
 
     def joined(self, parts: Sequence[SpanMeasured], rate: float) -> Measured:
         """See `demix.models.shots.measured`."""

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from demix.media.scan import BEGINNING, END
+from demix.models.shots.flashes import REACH
 
 SETTLING = 16
 """Frames behind a key frame within which a decoder that began there must have come to give the right pictures."""
@@ -40,6 +41,8 @@ class Measured:
     alike: np.ndarray = field(default_factory=_none)
     change: np.ndarray = field(default_factory=_none)
     """float64 (frames,) both; see `StructureJudge.seen`."""
+    returns: np.ndarray = field(default_factory=lambda: np.zeros((0, 1 + REACH), np.float32))
+    """See `demix.models.shots.flashes.Returns.seen`."""
     contrast: np.ndarray = field(default_factory=_none)
     hits: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     """See `demix.models.shots.gradual.Looked`."""
@@ -119,12 +122,12 @@ def joined(spans: Sequence[SpanMeasured], step: int, beyond: int) -> Measured:
 
 
 def _seam(before: SpanMeasured, after: SpanMeasured, beyond: int) -> tuple[int, int]:
-    """The place of one frame in both spans, from which on the later one counts: it and the frame before it are alike in
-    both, as are all that follow in the earlier one."""
+    """The place of one frame in both spans, from which on the later one counts: it and the `REACH` frames before it are
+    alike in both, as are all that follow in the earlier one."""
     early, late = before.measured.pts, after.measured.pts
     start = int(np.searchsorted(early, before.end))
     ended = len(early) - start < beyond
-    for place in range(start, len(early) - 1)[:SETTLING]:
+    for place in range(start, len(early) - REACH)[:SETTLING]:
         other = int(np.searchsorted(late, early[place]))
         length = len(early) - place
         if ended and other + length != len(late):
@@ -133,7 +136,7 @@ def _seam(before: SpanMeasured, after: SpanMeasured, beyond: int) -> tuple[int, 
             before.prints[place:], after.prints[other : other + length]
         )
         if same:
-            return place + 1, other + 1
+            return place + REACH, other + REACH
     raise NotJoined(f"two spans differ behind the key frame at {before.end}")
 
 
@@ -146,5 +149,5 @@ def _part(span: SpanMeasured, begin: int, end: int, offset: int, step: int) -> M
     measured = span.measured
     hits = measured.hits[(measured.hits[:, 0] >= looked) & (measured.hits[:, 0] < stop)].copy()
     hits[:, (0, 2, 3)] += (offset + phase) // step
-    frames = {name: getattr(measured, name)[begin:end] for name in ("pts", "scores", "alike", "change")}
+    frames = {name: getattr(measured, name)[begin:end] for name in ("pts", "scores", "alike", "change", "returns")}
     return replace(measured, **frames, contrast=measured.contrast[looked:stop], hits=hits)

@@ -58,7 +58,7 @@ class GradualSettings(Settings):
 
 
 class StructureSettings(Settings):
-    """A second opinion on hard cuts: see `demix.models.shots.structure`."""
+    """A second opinion on hard cuts: see `demix.models.shots.structure` and `demix.models.shots.flashes`."""
 
     enabled: bool = True
     """Off: exactly the adaptive detector's cuts."""

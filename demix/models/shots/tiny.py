@@ -41,6 +41,11 @@ def row_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return _centred(sum(halves), np.einsum("ij,ij->i", _sums(one), _sums(other)))
 
 
+def means(tiny: np.ndarray) -> np.ndarray:
+    """float64 (frames, 3): the mean of each colour."""
+    return _sums(tiny) / PIXELS
+
+
 def centred(difference: np.ndarray) -> np.ndarray:
     """One picture, or the difference of two, without every colour's mean."""
     colours = difference.reshape(PIXELS, _COLOURS)

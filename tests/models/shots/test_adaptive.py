@@ -182,3 +182,47 @@ def test_frames_are_scored_as_the_reference_scores_them(case: str, edges: float,
 def test_weights_that_weigh_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="nothing would ever be a cut"):
         AdaptiveSettings(weight_hue=0, weight_saturation=0, weight_brightness=0)
+
+
+def lit(pictures: list[np.ndarray], frames: list[int], light: float) -> list[np.ndarray]:
+    """With some frames brighter; 255 is white."""
+    changed = list(pictures)
+    for number in frames:
+        changed[number] = np.clip(pictures[number] + light, 0, 255).astype(np.uint8)
+    return changed
+
+
+FLASHES = {
+    "one frame": [40],
+    "two frames": [40, 41],
+    "three frames": [40, 41, 42],
+    "lightning": [30, 31, 33, 36, 37, 40],
+    "two near each other": [40, 43],
+    "strobe": [number for number in range(20, 80) if number % 4 < 2],
+    "slow strobe": [number for number in range(20, 80) if number % 10 < 5],
+    "in the last frame but one": [98],
+}
+
+
+@pytest.mark.parametrize("light", [60.0, 150.0, 255.0, -120.0, -255.0])
+@pytest.mark.parametrize("name", FLASHES)
+@pytest.mark.parametrize("pan", [0.0, 1.0])
+def test_a_light_that_comes_and_goes_is_not_a_cut(name: str, light: float, pan: float) -> None:
+    found = detect(lit(shot(11, 100, pan), FLASHES[name], light), 25.0)
+    assert (found.cuts, found.graduals) == ((), ())
+
+
+@pytest.mark.parametrize("offset", [-5, -2, -1, 0, 1, 3])
+def test_a_cut_beside_a_flash_is_found(offset: int) -> None:
+    pictures, cuts = joined([shot(1, 50), shot(2, 50)])
+    found = detect(lit(pictures, [50 + offset], 150.0), 25.0)
+    assert len(found.cuts) <= 2
+    assert min(abs(cut - cuts[0]) for cut in found.cuts) <= 1
+
+
+@pytest.mark.parametrize("length", [4, 6, 8, 12])
+def test_fast_montage_between_two_cameras_is_cut(length: int) -> None:
+    """Shots that return to another camera's picture after a few frames are shots, not flashes."""
+    here, there = shot(1, 200, 0.5), shot(2, 200, 0.5)
+    pictures = [(here if number // length % 2 == 0 else there)[number] for number in range(96)]
+    assert detect(pictures, 25.0).cuts == tuple(range(length, 96, length))
