@@ -46,7 +46,8 @@ FIXED = {
 }
 """Headers of every answer."""
 _MEDIA_PATH = re.compile(r"/media/([0-9a-f]{16})/([a-z0-9.]+)")
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_LENGTH = re.compile(r"[0-9]{1,9}")
+_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 
 class Desk:
@@ -148,6 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
     desk: Desk
     secret: str
     protocol_version = "HTTP/1.1"
+    timeout = 300
+    """Seconds that a connection may be silent, also one that promised more than it sends."""
 
     def do_GET(self) -> None:
         found = _MEDIA_PATH.fullmatch(self.path)
@@ -161,16 +164,25 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, b"there is nothing here", "text/plain")
 
     def do_POST(self) -> None:
-        said = self.rfile.read(min(int(self.headers.get("Content-Length") or 0), LARGEST_LABEL))
-        given = self.headers.get("X-Demix-Secret") or ""
-        if not self._is_ours() or self.path != "/label" or not secrets.compare_digest(given, self.secret):
+        length = self.headers.get("Content-Length") or ""
+        if not _LENGTH.fullmatch(length) or int(length) > LARGEST_LABEL:
+            self.close_connection = True  # where the next request begins is not known
+            self._answer(400, b"a label comes with its length, and is short", "text/plain")
+            return
+        said = self.rfile.read(int(length))
+        # Headers may hold any byte; texts that are not ASCII cannot be compared, bytes can.
+        given = (self.headers.get("X-Demix-Secret") or "").encode("utf-8", "replace")
+        if not self._is_ours() or self.path != "/label" or not secrets.compare_digest(given, self.secret.encode()):
             self._answer(403, b"only this server's own page may label", "text/plain")
             return
         try:
             told = json.loads(said)
             self.desk.label(str(told["clip"]), str(told["label"]))
-        except (ValueError, KeyError, TypeError) as error:
-            self._answer(400, str(error).encode(), "text/plain")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            self._answer(400, str(error).encode("utf-8", "replace"), "text/plain")
+            return
+        except OSError as error:
+            self._answer(507, f"{self.desk.path}: {error.strerror}".encode("utf-8", "replace"), "text/plain")
             return
         self._answer(200, b"{}", "application/json")
 
@@ -191,6 +203,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         first = int(asked[1])
         last = min(int(asked[2] or len(content) - 1), len(content) - 1)
+        if last < first:
+            self._answer(416, b"the range ends before it begins", "text/plain")
+            return
         place = {"Content-Range": f"bytes {first}-{last}/{len(content)}"}
         self._answer(206, content[first : last + 1], MEDIA[field], place)
 

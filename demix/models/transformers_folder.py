@@ -14,11 +14,13 @@ def load_strictly(kind: Any, folder: Path, **options: Any) -> Any:
     The library itself would fill what is missing with random numbers. Nothing is asked of the hub. Raises
     `WeightsBroken`.
     """
+    from safetensors import SafetensorError
+
     try:
         model, found = kind.from_pretrained(
             folder, local_files_only=True, output_loading_info=True, trust_remote_code=False, **options
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise WeightsBroken(f"{folder}: cannot be read as a {kind.__name__}: {error}") from error
     wrong = {name: sorted(map(str, found[name])) for name in ("missing_keys", "unexpected_keys", "mismatched_keys")}
     for name, keys in wrong.items():

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from demix.weights.archive import check_tensors
 from demix.weights.registry import WeightsBroken
 
 if TYPE_CHECKING:  # every command reads this module, and torch takes seconds to import
@@ -39,6 +40,7 @@ def load_pickle(path: Path, allow: Sequence[Any] = ()) -> Any:
     """What a torch checkpoint holds. Only tensors, plain containers and the classes in `allow` can come out."""
     import torch
 
+    check_tensors(path)
     try:
         with torch.serialization.safe_globals(list(allow)):
             return torch.load(path, map_location="cpu", weights_only=True)

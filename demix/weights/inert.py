@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch._utils
 
+from demix.weights.archive import check_tensors
 from demix.weights.registry import WeightsBroken
 
 _CALLABLE: dict[tuple[str, str], Any] = {
@@ -58,6 +59,7 @@ def read_inert(path: Path) -> Any:
     """What a torch checkpoint holds, as tensors, plain containers and placeholders. Raises `WeightsBroken`."""
     import sys
 
+    check_tensors(path)
     try:
         # This module is the reader: torch takes `Unpickler` and `load` from it.
         return torch.load(path, map_location="cpu", pickle_module=sys.modules[__name__], weights_only=False)

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from demix.weights import WeightsBroken
+from demix.weights.archive import check_tensors
 from mtv_train.convert.keymap import PREFIX
 from mtv_train.convert.sat import ConversionError, ConversionReport, from_sat, to_sat
 from mtv_train.model.transformer import MTVTransformer3DModel
@@ -71,8 +73,11 @@ def export_sat(folder: str | os.PathLike[str], out: str | os.PathLike[str]) -> C
 
 def _restricted(path: Path) -> Any:
     try:
+        check_tensors(path)
         with torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except WeightsBroken as error:
+        raise ConversionError(str(error)) from error
     except OSError as error:
         raise ConversionError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:

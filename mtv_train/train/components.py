@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
+from safetensors import SafetensorError
 from transformers import (
     AutoTokenizer,
     ByT5Tokenizer,
@@ -172,7 +173,7 @@ def _loaded(load: Callable[..., T], settings: ModelSettings, source: str, folder
         if local:
             return load(Path(source) / folder, **options)
         return load(source, **({"subfolder": folder} if folder else {}), **extra, **options)
-    except OSError as error:
+    except (OSError, RuntimeError, SafetensorError) as error:  # not there; a program or damaged; damaged
         part = f"{folder} of {source}" if folder else source
         raise ConfigError(
             f"{part} cannot be loaded ({str(error).splitlines()[0]}); fetch it on a machine with internet and give its "

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from diffusers import CogVideoXDPMScheduler
 
 from demix.config import ConfigError, validate
@@ -19,6 +18,7 @@ from mtv_train.config import TrainSettings
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.train import identity
 from mtv_train.train.checkpoint import DamagedSave, check_whole, committed, folder_of, read_state
+from mtv_train.train.saved import load
 
 RECIPE = "mtv_train.json"
 """In the exported folder: the settings, the position and the versions that the weights come from."""
@@ -90,7 +90,7 @@ def _load_model(run: Path, step: int, settings: TrainSettings, averaged: bool) -
         tree["ema"] = {name: torch.empty_like(values[name]) for name in trained}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process is what is meant
-        dcp.load(tree, storage_reader=dcp.FileSystemReader(folder_of(run, step)), no_dist=True)
+        load(tree, folder_of(run, step), no_dist=True)
     model.load_state_dict({**values, **tree.get("ema", {})})
     return model.eval()
 

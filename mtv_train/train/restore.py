@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from torch import nn
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
@@ -22,6 +21,7 @@ from torch.optim import Optimizer
 
 from demix.config import ConfigError
 from mtv_train.distributed.ema import Ema, local
+from mtv_train.train.saved import contents, load
 
 
 def tree_of(model: nn.Module, optimizer: Optimizer, ema: Ema | None) -> dict[str, Any]:
@@ -38,11 +38,7 @@ def restore(
     The optimizer's settings stay those that it was made with: only its state is loaded. What the save has no state or
     average of begins afresh. Raises `ConfigError` if it is the save of another model, or cannot be read.
     """
-    reader = dcp.FileSystemReader(folder)
-    try:
-        saved: Mapping[str, Any] = reader.read_metadata().state_dict_metadata
-    except Exception as error:  # a damaged pickle raises anything; saves without hashes are not known to be whole
-        raise ConfigError(f"{folder}: this save cannot be read (.metadata: {error})") from error
+    saved = contents(folder)
     tree = tree_of(model, optimizer, ema)
     _refuse_another_model(folder, saved, tree["model"])
     state, averages = tree["optimizer"]["state"], tree.get("ema", {})
@@ -54,7 +50,7 @@ def restore(
         "ema": {name: value for name, value in averages.items() if name not in unaveraged},
     }
     try:
-        dcp.load({name: part for name, part in there.items() if part}, storage_reader=reader, process_group=group)
+        load({name: part for name, part in there.items() if part}, folder, process_group=group)
     except CheckpointException as error:
         raise ConfigError(f"{folder}: this save cannot be read ({str(error).strip().splitlines()[0]})") from error
     for name in stateless:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from demix.calibrate import label_server
 from demix.calibrate.label_server import Desk, make_server
 from demix.calibrate.labels import read_labels
 from demix.report.manifests import Manifests
@@ -43,6 +46,13 @@ def ask(port: int, method: str, path: str, body: str = "", **headers: str) -> tu
     return found
 
 
+def raw(port: int, request: bytes) -> int:
+    """The status of the answer to these bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        return int(connection.makefile("rb").readline().split()[1])
+
+
 def secret(port: int) -> str:
     page = ask(port, "GET", "/")[2].decode()
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page)
@@ -72,6 +82,76 @@ def test_nothing_but_labels_of_its_clips_is_written(fake: Fake, tmp_path: Path, 
         text = body.replace("CLIP", next(iter(desk.clips)))
         assert ask(port, "POST", "/label", text, X_Demix_Secret=secret(port))[0] == 400
         assert not desk.path.exists()
+
+
+SECRET = b"X-Demix-Secret: "
+MALFORMED = {
+    "secret that is no ASCII": SECRET + b"\xc3\xa9\xff\r\nContent-Length: 2\r\n\r\n{}",
+    "negative length": b"Content-Length: -1\r\n\r\n",
+    "length with a sign": b"Content-Length: +2\r\n\r\n{}",
+    "length in other digits": "Content-Length: \u0662\r\n\r\n{}".encode(),
+    "length that is a word": b"Content-Length: two\r\n\r\n{}",
+    "length beyond all bounds": b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n{}",
+    "two lengths": b"Content-Length: 2, 2\r\n\r\n{}",
+    "no length": b"\r\n",
+    "in chunks": b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "a long header": b"X: " + b"x" * 70_000 + b"\r\n\r\n",
+    "many headers": b"X: x\r\n" * 200 + b"\r\n",
+    "headers without a colon": b"nonsense\r\nContent-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("rest", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_request_is_answered(
+    fake: Fake, tmp_path: Path, rest: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving(fake, tmp_path / "labels.csv") as (desk, port):
+        status = raw(port, f"POST /label HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n".encode() + rest)
+        assert 400 <= status < 500
+        assert ask(port, "GET", "/")[0] == 200
+        assert not desk.path.exists()
+    assert capfd.readouterr().err == ""
+
+
+BODIES = [
+    "null",
+    "1e999",
+    "NaN",
+    "[" * 4000,
+    '{"clip": "\\ud800", "label": "good"}',
+    "\xff",
+    '{"clip": {}, "label": []}',
+]
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_a_malformed_label_is_answered(
+    fake: Fake, tmp_path: Path, body: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving(fake, tmp_path / "labels.csv") as (desk, port):
+        sent = body.encode("latin-1")
+        head = f"POST /label HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {len(sent)}\r\n".encode()
+        assert raw(port, head + SECRET + secret(port).encode() + b"\r\n\r\n" + sent) == 400
+        assert not desk.path.exists()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_full_disk_is_said_to_the_page(fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(label_server, "write_labels", full)
+    with serving(fake, tmp_path / "labels.csv") as (desk, port):
+        body = json.dumps({"clip": next(iter(desk.clips)), "label": "bad"})
+        status, _, said = ask(port, "POST", "/label", body, X_Demix_Secret=secret(port))
+        assert (status, b"No space left" in said) == (507, True)
+
+
+@pytest.mark.parametrize("wanted", ["bytes=9-3", "bytes=-", "bytes=x-", "bytes=" + "9" * 5000 + "-", "\u0661"])
+def test_a_malformed_range_is_answered(fake: Fake, tmp_path: Path, wanted: str) -> None:
+    with serving(fake, tmp_path / "labels.csv") as (desk, port):
+        head = f"GET /media/{next(iter(desk.clips))}/mp4 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nRange: {wanted}\r\n\r\n"
+        assert raw(port, head.encode()) in (200, 416)
 
 
 @pytest.mark.parametrize("path", ["/../build.json", "/media/0123456789abcdef/mp4", "/media/x", "/label", "/labels.csv"])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from demucs.htdemucs import HTDemucs
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from demix.models.demixing.cdx23 import SOURCES
@@ -81,9 +81,12 @@ def _from_pickle(path: Path) -> tuple[Mapping[str, Any], dict[str, torch.Tensor]
 
 
 def _from_safetensors(path: Path) -> tuple[Mapping[str, Any], dict[str, torch.Tensor]]:
-    with safe_open(path, framework="pt") as file:
-        arguments = json.loads((file.metadata() or {}).get("arguments", "{}"))
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    try:
+        with safe_open(path, framework="pt") as file:
+            arguments = json.loads((file.metadata() or {}).get("arguments", "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
+    except SafetensorError as error:
+        raise WeightsBroken(f"{path}: not a safetensors file ({error}); remove it and convert again") from error
     if isinstance(arguments.get("segment"), str):
         arguments["segment"] = Fraction(arguments["segment"])
     return arguments, state

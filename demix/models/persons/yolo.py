@@ -128,16 +128,37 @@ def load(path: Path) -> tuple[nn.Module, int]:
     stored = (package.get("ema") or package.get("model")) if isinstance(package, dict) else None
     if not isinstance(stored, Placeholder) or not isinstance(getattr(stored, "state", None), dict):
         raise WeightsBroken(f"{path}: not a checkpoint of Ultralytics; fetch it again")
-    shape, names = stored.state["yaml"], stored.state["names"]
+    shape, names = checked_shape(path, stored.state["yaml"]), stored.state["names"]
     persons = [number for number, name in names.items() if name == "person"]
     if not persons:
         raise WeightsBroken(f"{path}: the net knows no class 'person'")
-    network: nn.Module = detection_model(cfg=dict(shape), ch=int(shape.get("ch", 3)), nc=len(names), verbose=False)
+    network: nn.Module = detection_model(cfg=shape, ch=int(shape.get("ch", 3)), nc=len(names), verbose=False)
     try:
         network.load_state_dict({name: tensor.float() for name, tensor in tensors(stored).items()}, strict=True)
     except RuntimeError as error:
         raise WeightsBroken(f"{path}: its tensors do not fit the net that it describes: {error}") from error
     return network.eval(), int(persons[0])
+
+
+def checked_shape(path: Path, shape: Any) -> dict[str, Any]:
+    """The description of a net, which the library's parser would otherwise take for more than data: it evaluates an
+    activation as Python, and calls whatever is named as a layer. Raises `WeightsBroken`."""
+    from torch import nn
+    from ultralytics.nn import modules
+
+    try:
+        rows = [*shape["backbone"], *shape["head"]]
+        layers = [str(module) for _, _, module, _ in rows]
+    except (LookupError, TypeError, ValueError) as error:
+        raise WeightsBroken(f"{path}: describes no net of Ultralytics ({error}); fetch it again") from error
+    if shape.get("activation"):
+        raise WeightsBroken(f"{path}: names an activation, which would be run as Python; get the released file")
+    for layer in layers:
+        home, name = (nn, layer[3:]) if layer.startswith("nn.") else (modules, layer)
+        kind = getattr(home, name, None)
+        if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+            raise WeightsBroken(f"{path}: asks for a layer {layer!r}, which is none of the library; fetch it again")
+    return dict(shape)
 
 
 def tensors(module: Placeholder, prefix: str = "") -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from torch import nn
 from demix import weights
 from demix.models.faces import FaceDetector
 from demix.models.faces.mtcnn import MtcnnFaces
+from demix.weights.archive import check_torchscript
 from mtv_train.evaluate.networks.i3d import I3D
 from mtv_train.evaluate.networks.imagebind import UNUSED, ImageBind
 from mtv_train.evaluate.networks.syncnet import SyncNet
@@ -110,7 +111,8 @@ def load_strictly(build: Callable[[], M], state: Mapping[str, torch.Tensor], pat
 
 
 def torchscript_i3d(path: Path, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
-    """StyleGAN-V's detector. TorchScript runs in an interpreter of its own that knows tensors only, not Python."""
+    """StyleGAN-V's detector, which is published as TorchScript: a program, which is looked at before it is run."""
+    check_torchscript(path)
     try:
         module = torch.jit.load(str(path), map_location=device).eval()
     except RuntimeError as error:
