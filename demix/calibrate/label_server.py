@@ -152,6 +152,10 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 300
     """Seconds that a connection may be silent, also one that promised more than it sends."""
 
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # whoever asked has hung up
+            super().handle()
+
     def do_GET(self) -> None:
         found = _MEDIA_PATH.fullmatch(self.path)
         if not self._is_ours():
