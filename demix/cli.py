@@ -125,7 +125,7 @@ def _before_work(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     settings(plan)
     costs(plan)
 
-    doctor = _command(commands, "doctor", "doctor:doctor", "check ffmpeg, codecs, models, disk and Ray before any work")
+    doctor = _command(commands, "doctor", "doctor:doctor", "try the installation: ffmpeg, codecs, every chosen model")
     doctor.add_argument("--output", type=Path, help="also check that this folder can be written and has room")
     settings(doctor)
 

@@ -1,4 +1,4 @@
-"""`demix doctor`: everything that a build needs, checked before any work, each finding with its remedy."""
+"""`demix doctor`: everything that a build needs, tried on a film of one second, each finding with its remedy."""
 
 from __future__ import annotations
 
@@ -9,53 +9,53 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from subprocess import PIPE, SubprocessError
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from demix import DISTRIBUTION, processes, weights
 from demix.commands.common import settings_of
 from demix.config import ConfigError
-from demix.engine.runner import EngineSettings
+from demix.exit_status import ExitStatus
 from demix.media.command import ffmpeg_binary
 from demix.preflight import free_gigabytes
 from demix.recipe import BuildSettings, all_stages
-from demix.stage import Context, Stage
-from demix.store import Store
+from demix.trial import Problem, Trial
 from demix.weights import WeightsMissing
-
-
-class Problem(Exception):
-    """What is wrong, and what to do about it."""
 
 
 def doctor(args: argparse.Namespace) -> int:
     """Prints one line a check; returns 1 if anything is wrong."""
     settings = settings_of(args)
     weights.use(settings.engine.weights)
-    table = Table("", "check", "finding", box=None, pad_edge=False, header_style="bold")
+    finding = Column("finding", overflow="fold")
+    table = Table("", "check", finding, box=None, pad_edge=False, header_style="bold")
     sound = True
-    for name, check in _checks(settings, args):
-        try:
-            table.add_row("[green]ok[/green]", name, check())
-        except Problem as problem:
-            sound = False
-            table.add_row("[red]no[/red]", name, str(problem))
+    with tempfile.TemporaryDirectory(prefix="demix-doctor-") as folder:
+        for name, check in _checks(settings, args, Trial(Path(folder))):
+            try:
+                table.add_row("[green]ok[/green]", name, escape(check()))
+            except Problem as problem:
+                sound = False
+                table.add_row("[red]problem[/red]", name, escape(str(problem)))
     Console().print(table)
-    return 0 if sound else 1
+    return ExitStatus.DONE if sound else ExitStatus.NOT_GOOD
 
 
-def _checks(settings: BuildSettings, args: argparse.Namespace) -> Iterator[tuple[str, Callable[[], str]]]:
+def _checks(settings: BuildSettings, args: argparse.Namespace, trial: Trial) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "python", _python
     yield "ffmpeg", partial(_ffmpeg, settings)
     for encoder in ("libx264", "aac"):
         yield f"encoder {encoder}", partial(_encoder, settings, encoder)
     yield "media libraries", lambda: _packages("av", "soundfile", "opencv-python-headless", "scenedetect-headless")
+    yield "a film", partial(_film, settings, trial)
     for stage in all_stages(settings):
         for name in stage.weights():
             yield f"weights {name}", partial(_weights, name)
-        yield f"stage {stage.name}", partial(_stage, stage, settings.engine)
+        yield f"stage {stage.name}", partial(trial.run, stage, settings.engine)
     if settings.engine.runner == "ray":
         yield "ray", lambda: _packages("ray")
     if args.output is not None:
@@ -89,6 +89,13 @@ def _encoder(settings: BuildSettings, name: str) -> str:
     return "there"
 
 
+def _film(settings: BuildSettings, trial: Trial) -> str:
+    try:
+        return trial.make(ffmpeg_binary(settings.clip_media.ffmpeg))
+    except ConfigError as error:
+        raise Problem("needs an ffmpeg") from error
+
+
 def _packages(*names: str) -> str:
     found = []
     for name in names:
@@ -109,19 +116,6 @@ def _weights(name: str) -> str:
     return f"{weights.revision(name)}, licence: {entry.licence}" + (
         f", forbids {entry.forbids}" if entry.forbids else ""
     )
-
-
-def _stage(stage: Stage, engine: EngineSettings) -> str:
-    """Opens a stage as a worker would: its models are built and their weights loaded."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            stage.open(Context(Store(folder), "doctor", engine.threads, engine.device))
-            stage.close()
-        except WeightsMissing as error:
-            raise Problem("weights are missing, see above") from error
-        except Exception as error:  # whatever a model raises is the finding
-            raise Problem(f"{stage.revision()}: {type(error).__name__}: {error}") from error
-    return stage.revision() or "no model"
 
 
 def _disk(args: argparse.Namespace) -> str:
