@@ -60,7 +60,7 @@ class ChildDefect(Exception):
     retryable = False
 
     def __init__(self, type_name: str, message: str, where: str, detail: str = ""):
-        super().__init__(f"{type_name} in {where}: {message}" if where else f"{type_name}: {message}")
+        super().__init__(message)
         self.type_name = type_name
         self.message = message
         self.where = where

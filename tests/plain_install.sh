@@ -17,7 +17,7 @@ cd "$away"  # nothing of the project can be imported by accident from here on
 for python in "${@:->=3.11,<3.14}"; do
     rm -rf env dataset
     "$uv" venv --quiet --no-project --python "$python" env
-    "$uv" pip install --quiet --no-config --python env/bin/python wheel/*.whl
+    "$uv" pip install --quiet --python env/bin/python wheel/*.whl
     said=$(env/bin/python --version)
     echo "$said: $(env/bin/demix --version), $(env/bin/python -c 'import av, demix, numpy, torch, torchvision
 assert "site-packages" in demix.__file__, demix.__file__

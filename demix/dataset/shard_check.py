@@ -254,8 +254,9 @@ def _media(check: ShardCheck, dataset: Path, rows: Sequence[Mapping[str, Any]], 
             check.blame(f".tar:{clip}.{member['name']}", f"cannot be decoded: {error}")
             measured += 1
         except ChildDefect as error:
+            what = f"{error.type_name} in {error.where}: {error}"
             raise BrokenInstallation(
-                f"{dataset / check.stem}.tar cannot be verified: {error}; run `demix doctor`"
+                f"{dataset / check.stem}.tar cannot be verified: {what}; run `demix doctor`"
             ) from error
         due = due[measured:]
 

@@ -14,7 +14,7 @@ from subprocess import PIPE, SubprocessError
 
 from demix import DISTRIBUTION, processes
 from demix.engine.runner import EngineSettings
-from demix.errors import is_defect
+from demix.errors import is_defect, place_of
 from demix.media import sandbox
 from demix.media.limits import MediaLimits
 from demix.records import ClipMedia, Probe, Record, Shots, Source
@@ -68,8 +68,12 @@ class Trial:
         except WeightsMissing as error:
             raise Problem("weights are missing, see above") from error
         except Exception as error:  # whatever a model raises is the finding
-            remedy = f"; run `pip install --force-reinstall {DISTRIBUTION}`" if is_defect(error) else ""
-            raise Problem(f"{revision}: {type(error).__name__}: {error}{remedy}") from error
+            name = getattr(error, "type_name", type(error).__name__)
+            if is_defect(error):
+                name, remedy = f"{name} in {place_of(error)}", f"; run `pip install --force-reinstall {DISTRIBUTION}`"
+            else:
+                remedy = ""
+            raise Problem(f"{revision}: {name}: {error}{remedy}") from error
 
     def _run(self, stage: Stage) -> str:
         lacking = self._lacking(stage.needs)
