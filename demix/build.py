@@ -27,12 +27,12 @@ from demix.clip_table import ClipTable, remove_clips
 from demix.config import ConfigError
 from demix.engine import lock
 from demix.engine.ledger import Entry, Ledger, Status
-from demix.engine.phase import End, Phase, film_seconds
+from demix.engine.phase import End, Phase, Survey, film_seconds
 from demix.engine.progress import busy, meter, tell_done_before
 from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions, make_runner, one_machine
-from demix.engine.threads import ThreadRunner
 from demix.film import film_of
+from demix.here import Here
 from demix.models.missing import MissingPackage
 from demix.preflight import check_nodes, check_places, check_weights
 from demix.records import Candidate, Kind, Probe, Shots, Source
@@ -44,9 +44,6 @@ from demix.stages.shots import clips_of
 from demix.store import Store
 
 CANDIDATES, TIMINGS, FINISHED = "candidates.jsonl", "timings.jsonl", "finished.json"
-
-_SHORT_SECONDS = 60.0
-"""Work a processor, over the sources, that is done in this process: Ray would make it a third longer, and more."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ class Build:
         self._make_runner = runner or (lambda: make_runner(settings.engine))
         self._runner: Runner | None = None
         self._planned: list[Stage] = []
-        self._here = ThreadRunner() if runner is None and one_machine(settings.engine) else None
+        self._here = Here(settings) if runner is None and one_machine(settings.engine) else None
         self._named: list[Candidate] | None = None
 
     # --- sources ------------------------------------------------------------------------------------------------------
@@ -259,22 +256,22 @@ class Build:
             check_weights(self._runner, self._planned, self.settings.engine)
         return self._runner
 
-    def _runner_for(self, phase: Phase) -> Runner:
-        """The runner, of which every node has what the stages of a phase need; threads of this process where the phase
-        is over before Ray would be up."""
+    @property
+    def helpers(self) -> Runner:
+        """What functions are called by, side by side: the runner if there is one, else processes of this machine."""
+        return self.runner if self._runner is not None or self._here is None else self._here.processes
+
+    def _runner_for(self, phase: Phase, survey: Survey) -> Runner:
+        """The runner, of which every node has what the stages of a phase need; none with Ray for little work."""
         stages = [step.stage for step in phase.steps]
-        if self._is_little(phase) and self._here is not None:
-            check_weights(self._here, [*self._planned, *stages], self.settings.engine)
-            return self._here
+        here = self._here.runner_for(phase, survey, self.retry_failed) if self._here and not self._runner else None
+        if here is not None:
+            check_weights(here, [*self._planned, *stages], self.settings.engine)
+            return here
         if self._runner is not None and not {stage.name for stage in stages} <= {one.name for one in self._planned}:
             check_weights(self._runner, stages, self.settings.engine)
         self._planned = [*self._planned, *stages]
         return self.runner
-
-    def _is_little(self, phase: Phase) -> bool:
-        if self._runner is not None or self._here is None:
-            return False
-        return indexing.work(phase, self.settings, self.retry_failed) <= _SHORT_SECONDS * self._here.workers
 
     @contextmanager
     def working(self, stages: Sequence[Stage] = ()) -> Iterator[None]:
@@ -293,6 +290,8 @@ class Build:
             yield
 
     def close(self) -> None:
+        if self._here is not None:
+            self._here.close()
         if self._runner is not None:
             self._runner.close()
             self._runner = None
@@ -323,7 +322,7 @@ class Build:
                 log_folder=self.log_folder,
                 on_part=progress.part,
             )
-            runner = partial(self._runner_for, phase)
+            runner = partial(self._runner_for, phase, survey)
             if phase.name == "index":
                 indexing.measure_spans(phase, runner(), options)
             phase.run(runner, options, done, partial(done, judged=True))

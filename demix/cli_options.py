@@ -72,6 +72,8 @@ def settings(command: argparse.ArgumentParser, saved: bool = False) -> None:
 def running(command: argparse.ArgumentParser) -> None:
     """How the work is distributed."""
     group = command.add_argument_group("running")
-    group.add_argument("--runner", choices=("ray", "sequential"), help="sequential: all in this process (default: ray)")
+    group.add_argument(
+        "--runner", choices=("auto", "ray", "sequential"), help="sequential: all in this process (default: auto)"
+    )
     group.add_argument("--address", help="Ray cluster to join (default: the one here, else a local one)")
     group.add_argument("--retry-failed", action="store_true", help="try quarantined items again")

@@ -53,7 +53,7 @@ def pack(build: Build) -> list[Shard]:
         with meter("pack", len(missing), "shards") as progress:
             root, steps = build.store.root, phase.steps
             tasks = [PackTask(shard, build.dataset, root, steps, phase.kinds) for shard in missing]
-            for _ in build.runner.map(write_planned, tasks):
+            for _ in build.helpers.map(write_planned, tasks):
                 progress.advance()
     prune(build.dataset, shards)
     return shards

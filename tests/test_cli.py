@@ -199,7 +199,7 @@ def test_two_builds_in_one_place_are_refused(film: Path, tmp_path: Path) -> None
         (["pack"], "nothing was built here"),
         (["show", "0123"], "nothing was built here"),
         (["plan"], "nothing was built here"),
-        (["build", "FILM", "--set", "engine.runner=dask"], "choose ray or sequential"),
+        (["build", "FILM", "--set", "engine.runner=dask"], "choose auto, ray or sequential"),
     ],
 )
 def test_what_cannot_be_done_says_why_and_exits_with_2(

@@ -56,7 +56,7 @@ def _checks(settings: BuildSettings, args: argparse.Namespace, trial: Trial) -> 
         for name in stage.weights():
             yield f"weights {name}", partial(_weights, name)
         yield f"stage {stage.name}", partial(trial.run, stage, settings.engine)
-    if settings.engine.runner == "ray":
+    if settings.engine.runner != "sequential":
         yield "ray", lambda: _packages("ray")
     if args.output is not None:
         yield "disk", lambda: _disk(args)

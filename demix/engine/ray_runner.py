@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from demix.config import ConfigError
 from demix.engine import ray_start
 from demix.engine.row import Row, from_columns, to_columns
-from demix.engine.runner import EngineSettings, RunOptions, block_rows
+from demix.engine.runner import EngineSettings, RunOptions, batches, block_rows
 from demix.engine.stage_actor import StageActor, call, packed
 from demix.engine.worker import Step, WorkerSpec, groups
 from demix.errors import BrokenInstallation, MachineTrouble
@@ -88,7 +88,7 @@ class RayRunner:
         remaining = iter(rows)
         window = _WINDOW * self.workers
         size = block_rows(options, self.workers)
-        while blocks := [_put(block) for block in _blocks(islice(remaining, window), size)]:
+        while blocks := [_put(block) for block in batches(islice(remaining, window), size)]:
             yield from self._run_window(steps, kinds, store, blocks, options)
 
     def _run_window(
@@ -175,12 +175,6 @@ def _own_errors() -> Iterator[None]:
             f"Ray cannot go on: {type(error).__name__}: {said}; look at memory, nodes and disk (Ray's own files lie in "
             f"/tmp/ray), {GO_ON}"
         ) from error
-
-
-def _blocks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    remaining = iter(rows)
-    while block := list(islice(remaining, size)):
-        yield block
 
 
 def _put(block: Sequence[Row]) -> ray.ObjectRef:

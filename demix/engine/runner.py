@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -29,8 +30,9 @@ class PoolSettings(Settings):
 class EngineSettings(Settings):
     """How the work is distributed; changes nothing in the dataset."""
 
-    runner: str = "ray"
-    """`ray`, or `sequential`: everything in this process, for debugging."""
+    runner: str = "auto"
+    """`auto`: Ray, but for little work on one machine, which processes of our own have done before Ray is up. `ray`:
+    always Ray. `sequential`: everything in this process, for debugging."""
     address: str | None = None
     """Ray cluster to join: `auto`, `local` (start one on this machine) or host:port. Null: the cluster that this job or
     machine belongs to, else a local one."""
@@ -91,14 +93,22 @@ class Runner(Protocol):
 
 def block_rows(options: RunOptions, workers: int) -> int:
     """Items that a worker is handed at a time: as many as the settings say, but where there are few of them, so few
-    that every worker gets some, and a second time."""
-    return max(1, min(options.engine.batch_rows, options.total // (2 * workers)))
+    that all workers have some until the end."""
+    most = options.engine.batch_rows
+    return max(1, min(most, options.total // (4 * workers))) if options.total else most
+
+
+def batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """The rows in lists of at most so many."""
+    remaining = iter(rows)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
 def one_machine(settings: EngineSettings) -> bool:
     """Whether Ray would be started here and for this run only: it takes seconds, so that what is little work is better
     done without."""
-    if settings.runner != "ray" or settings.address not in (None, "local"):
+    if settings.runner != "auto" or settings.address not in (None, "local"):
         return False
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():
@@ -113,8 +123,8 @@ def make_runner(settings: EngineSettings) -> Runner:
         from demix.engine.sequential import SequentialRunner
 
         return SequentialRunner()
-    if settings.runner == "ray":
+    if settings.runner in ("auto", "ray"):
         from demix.engine.ray_runner import RayRunner
 
         return RayRunner(settings)
-    raise ConfigError(f"engine.runner: {settings.runner!r}; choose ray or sequential")
+    raise ConfigError(f"engine.runner: {settings.runner!r}; choose auto, ray or sequential")

@@ -10,12 +10,11 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from queue import SimpleQueue
 from typing import Any
 
 from demix.engine.row import Row
-from demix.engine.runner import RunOptions, block_rows
+from demix.engine.runner import RunOptions, batches, block_rows
 from demix.engine.sequential import worker_spec
 from demix.engine.worker import Step, Worker
 from demix.records import Record
@@ -47,7 +46,7 @@ class ThreadRunner:
             return done
 
         try:
-            for batch in self.map(work, _batches(rows, block_rows(options, self.workers))):
+            for batch in self.map(work, batches(rows, block_rows(options, self.workers))):
                 yield from (row.light() for row in batch)
         finally:
             for worker in workers:
@@ -94,9 +93,3 @@ class ThreadRunner:
 
 
 _NOTHING = object()
-
-
-def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    remaining = iter(rows)
-    while batch := list(islice(remaining, size)):
-        yield batch

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from demix import build
+from demix import build, here
 from demix.stages import shot_spans
 from tests.build import cheap
 from tests.build.conftest import Corpus
@@ -90,7 +90,7 @@ def test_spans_on_a_cluster(
     films: Path, undivided: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shot_spans, "_LEAST_SECONDS", 0.05)
-    monkeypatch.setattr(build, "_SHORT_SECONDS", -1.0)
+    monkeypatch.setattr(here, "_SHORT_SECONDS", -1.0)
     monkeypatch.setattr(build.Build, "_forget_spans", lambda _: None)
     ran = demix("index", films, "--output", tmp_path, "--address", "local", *cheap.OPTIONS)
     assert ran.status == 0, ran.err

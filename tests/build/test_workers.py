@@ -37,8 +37,11 @@ def plain(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return dataset
 
 
-def test_ray_makes_the_same_dataset_as_one_process(films: Path, plain: Path, tmp_path: Path) -> None:
-    ran = build(films, tmp_path / "data", "ray")
+@pytest.mark.parametrize("runner", ["ray", "auto"])
+def test_every_runner_makes_the_same_dataset_as_one_process(
+    films: Path, plain: Path, tmp_path: Path, runner: str
+) -> None:
+    ran = build(films, tmp_path / "data", runner)
     assert ran.status == 0, ran.err
     assert tree(tmp_path / "data") == tree(plain)
     assert numbers(tmp_path / "data") == numbers(plain)
