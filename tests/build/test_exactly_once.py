@@ -95,7 +95,9 @@ def test_killed_between_write_and_rename_of_everything_that_is_written(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize(("runner", "kills", "longest"), [("sequential", 20, 15.0), ("ray", 10, 45.0)])
+@pytest.mark.parametrize(
+    ("runner", "kills", "longest"), [("sequential", 20, 15.0), ("auto", 10, 15.0), ("ray", 10, 45.0)]
+)
 def test_killed_at_random_moments_with_all_its_children(
     films: Path,
     dataset: Path,
