@@ -14,6 +14,7 @@ import time
 
 BENCHMARKS: dict[str, tuple[str, ...]] = {
     "index": ("benchmarks/index.py",),
+    "sync": ("-m", "benchmarks.sync", "--write"),
     "build": ("-m", "benchmarks.build", "--write"),
     "engine": ("-m", "benchmarks.engine", "--write"),
     "demixing": ("-m", "benchmarks.demixing", "--write"),

@@ -53,8 +53,9 @@ def describe_sound(probe: Mapping[str, Any]) -> str:
     if not audio or not tracks:
         return ""
     number = next(place for place, track in enumerate(tracks, 1) if track["index"] == audio["index"])
+    language = "" if audio["language"] == "und" else audio["language"]
     which = [] if len(tracks) == 1 or audio["joined"] else [f"track {number} of {len(tracks)}"]
-    facts = [*which, audio["layout"], audio["language"], audio["title"] and f"“{audio['title']}”"]
+    facts = [*which, audio["layout"], language, audio["title"] and f"“{audio['title']}”"]
     return f"{', '.join(filter(None, facts))} ({probe['audio_choice']})"
 
 

@@ -47,7 +47,7 @@ class Clip:
     """Whether the file goes on after `pictures`."""
 
     def mono(self, sample_rate: int) -> np.ndarray:
-        """The mean of the channels, float32 (samples,), at another rate. Raises `Unscorable` for a silent film."""
+        """What is heard of the channels, float32 (samples,), at another rate. Raises `Unscorable` for a silent film."""
         if self.wave is None:
             raise Unscorable("has no sound")
         return resample(mono(self.wave), self.sample_rate, sample_rate)
