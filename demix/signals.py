@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -69,6 +70,8 @@ def stoppable(say: Callable[[signal.Signals], None]) -> Iterator[Stop]:
         stop.close()
         for number, handler in before.items():
             signal.signal(number, handler)
+        if stop.signal is not None:  # one key more is not to kill the interpreter while it ends
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -71,7 +71,9 @@ class Session:
     def until_loaded(self, library: str, seconds: float) -> None:
         """Waits until the command has loaded a library of machine code."""
         deadline = time.monotonic() + seconds
-        while library not in Path(f"/proc/{self.pid}/maps").read_text():
+        place, test = Path(f"/proc/{self.pid}"), Path("/proc/self/cmdline").read_bytes()
+        # Until it is executed, it is a copy of this process.
+        while (place / "cmdline").read_bytes() == test or library not in (place / "maps").read_text():
             assert self._read()
             assert time.monotonic() < deadline, f"{library} is not loaded within {seconds} s"
 

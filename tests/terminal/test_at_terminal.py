@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from demix.engine import log
 from tests.build.corpus import ADDRESS
+from tests.build.running import SEQUENTIAL, demix
 from tests.films import make_film
 from tests.films.demo import make_demo
 from tests.mtv_train.datasets import TinyClip, write_tars
@@ -76,10 +78,24 @@ def check_interrupted(ended: Ended, status: int, says: str) -> None:
     assert ended.seconds < SECONDS
 
 
-def test_index_ends_at_a_terminal(start: Start, film: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def indexed(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset whose one clip has only to be cut."""
+    data = tmp_path_factory.mktemp("indexed") / "data"
+    ran = demix("index", film, "--output", data, *SEQUENTIAL, "--set", 'order=["length", "clip_media"]')
+    log.configure(None)
+    assert ran.status == 0, ran.err
+    return data
+
+
+def test_index_and_annotate_end_at_a_terminal(start: Start, film: Path, indexed: Path, tmp_path: Path) -> None:
     ended = start(*DEMIX, "index", film, "--output", tmp_path / "data", "--address", "local").end(120)
     check(ended)
     assert "1 clips are in the clip table" in ended.text
+    shutil.copytree(indexed, tmp_path / "copy")
+    session = start(*DEMIX, "annotate", "--output", tmp_path / "copy", "--runner", "ray", "--address", "local")
+    session.until_process("MapWorker", 120)
+    check(session.end(120))
     assert temporary() == []
 
 
@@ -87,26 +103,33 @@ def test_index_ends_at_a_terminal(start: Start, film: Path, tmp_path: Path) -> N
     ("moment", "send", "status", "says"),
     [
         ("imports", "ctrl-c", 130, "interrupted; give the same command again"),
-        pytest.param("ray", "ctrl-c", 130, "interrupted; give the same command again", marks=pytest.mark.slow),
+        ("probe", "ctrl-c", 130, "interrupted; give the same command again"),
         ("ray", "SIGTERM", 143, "terminated; give the same command again"),
-        ("probe", "SIGTERM", 143, "terminated; give the same command again"),
-        pytest.param("probe", "ctrl-c", 130, "interrupted; give the same command again", marks=pytest.mark.slow),
-        pytest.param("probe", "SIGHUP", 129, "", marks=pytest.mark.slow),
+        ("worker", "SIGTERM", 143, "terminated; give the same command again"),
+        pytest.param("probe", "SIGTERM", 143, "terminated; give the same command again", marks=pytest.mark.slow),
+        pytest.param("ray", "ctrl-c", 130, "interrupted; give the same command again", marks=pytest.mark.slow),
+        pytest.param("worker", "ctrl-c", 130, "interrupted; give the same command again", marks=pytest.mark.slow),
+        pytest.param("worker", "SIGHUP", 129, "", marks=pytest.mark.slow),
     ],
 )
 def test_a_command_that_is_interrupted_says_how_to_go_on(
-    start: Start, film: Path, tmp_path: Path, moment: str, send: str, status: int, says: str
+    start: Start, film: Path, indexed: Path, tmp_path: Path, moment: str, send: str, status: int, says: str
 ) -> None:
-    session = start(*DEMIX, "index", film, "--output", tmp_path / "data", "--address", "local")
+    data = tmp_path / "data"
+    if moment in ("imports", "probe"):
+        session = start(*DEMIX, "index", film, "--output", data, "--address", "local")
+    else:
+        shutil.copytree(indexed, data)
+        session = start(*DEMIX, "annotate", "--output", data, "--runner", "ray", "--address", "local")
     if moment == "imports":
         session.until_loaded("pydantic_core", 60)
     else:
-        session.until("1 source files named", 60)
-        process = {"ray": "gcs_server", "probe": "demix.media.sandbox"}[moment]
+        process = {"probe": "demix.media.sandbox", "ray": "gcs_server", "worker": "MapWorker"}[moment]
         session.until_process(process, 60)
     if send == "ctrl-c":
         session.press(CTRL_C)
-        session.press(CTRL_C)  # people do
+        if moment != "imports":  # it may be gone by then, and the terminal forgets what was not read
+            session.press(CTRL_C)
     else:
         os.kill(session.pid, getattr(signal, send))
     check_interrupted(session.end(60), status, says)
