@@ -22,6 +22,7 @@ from demix.models.demixing.spectrum import (
     trusted_centre,
     wiener_mask,
 )
+from demix.models.silero_network import load_silero
 
 if TYPE_CHECKING:
     import torch
@@ -57,9 +58,7 @@ class LiteThree:
     """RNNoise's highest band ends here."""
 
     def __init__(self) -> None:
-        from silero_vad import load_silero_vad
-
-        self.vad = load_silero_vad()
+        self.vad = load_silero()
 
     def separate(self, wave: np.ndarray, sample_rate: int, seed: int) -> ThreeStems:
         """See `ThreeStemDemixer`. Nothing in here is random; `seed` is not used."""

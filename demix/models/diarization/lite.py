@@ -10,6 +10,7 @@ import numpy as np
 from demix.lazy_module import lazy_module
 from demix.media.audio import mono, resample
 from demix.models.diarization import Speech
+from demix.models.silero_network import load_silero
 from demix.records import Turn
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class LiteDiarizer:
     """Seconds: a shorter change of speaker inside a stretch of speech is not believed."""
 
     def __init__(self, threads: int = 1):
-        self.vad = silero.load_silero_vad()
+        self.vad = load_silero()
         self.encoder = voice_encoder.load()
         torch.set_num_threads(threads)  # last: importing silero-vad sets it to 1
 
