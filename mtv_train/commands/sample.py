@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
     """Writes the video and its sidecar, or all of the jobs; returns 1 if some job failed."""
     from demix.config import ConfigError, validate
     from demix.engine.progress import Meter, meter
+    from mtv_train.sample.model_folder import check_outside, check_writable
     from mtv_train.sample.request import Request
 
     fields = request_fields(args)
@@ -97,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None or args.output.suffix.lower() != ".mp4":
         raise ConfigError("give -o FILE.mp4, where the video is to be written (or --jobs and --out)")
     request = validate(Request, fields).resolved(Path())
+    check_outside(args.output, args.model)
+    check_writable(args.output)
     maker = place.load(args.model)
     with ExitStack() as stack:
         bars: list[Meter] = []
@@ -123,12 +127,14 @@ def request_fields(args: argparse.Namespace) -> dict[str, Any]:
             fields[name] = getattr(args, name)
     if args.long:
         fields["long"] = True
-    for name, option, example in (
-        ("keyframe", "keyframes", "FRAME=PICTURE, for instance 0=a.png"),
-        ("scene", "scenes", "SECOND=TEXT, for instance 3.5=A street at night."),
-        ("swap", "swap", "TRACK=FILE, for instance music=other.wav"),
-    ):
-        if given := keyed(getattr(args, name), f"--{name}", example):
+    keyframe, scene = "FRAME=PICTURE, for instance 0=a.png", "SECOND=TEXT, for instance 3.5=A street at night."
+    options: tuple[tuple[str, str, str, Callable[[str], object]], ...] = (
+        ("keyframe", "keyframes", keyframe, int),
+        ("scene", "scenes", scene, float),
+        ("swap", "swap", "TRACK=FILE, for instance music=other.wav", str),
+    )
+    for name, option, example, kind in options:
+        if given := keyed(getattr(args, name), f"--{name}", example, kind):
             fields[option] = given
     if args.person or args.speaking:
         try:

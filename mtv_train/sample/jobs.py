@@ -23,11 +23,13 @@ from demix.processes import end_with_parent, leave_terminal, starting_workers
 from demix.store import atomic, sweep
 from mtv_train.sample.device import Place
 from mtv_train.sample.make import Maker
-from mtv_train.sample.model_folder import fingerprint
+from mtv_train.sample.model_folder import check_outside, fingerprint
 from mtv_train.sample.request import Request
 
 FAILURES = "failures.json"
 _NAME = re.compile(r"[\w][\w.\- ]*")
+_LONGEST = 200
+"""Bytes of a name; a file system takes 255, with what is added while a file is written."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def read_jobs(path: Path, defaults: Mapping[str, Any]) -> list[Job]:
     """The jobs of a file of JSON lines: `name` and any field of `Request`, over `defaults`; relative paths are below
     the file's folder. Raises `ConfigError` that names the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # JSON's line is what \n ends: a text may hold other separators, which `protocol` writes as they are.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--jobs {path}: cannot be read ({error})") from error
     jobs: dict[str, Job] = {}
@@ -89,14 +92,20 @@ def _job(line: Any, defaults: Mapping[str, Any], folder: Path) -> Job:
     if not isinstance(line, dict) or not isinstance(line.get("name"), str):
         raise ConfigError('a job is {"name": ..., "prompt": ..., ...}')
     fields = {key: value for key, value in line.items() if key != "name"}
-    if not _NAME.fullmatch(line["name"]):
-        raise ConfigError(f"the name {line['name']!r} must be fit for a file: letters, digits, and . - _ within")
+    name = line["name"]
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"the name {name!r} must be fit for a file: letters, digits, and . - _ within")
+    if len(name.encode()) > _LONGEST:
+        raise ConfigError(f"the name {name[:40]!r}... has {len(name.encode())} bytes; a file's may have {_LONGEST}")
+    if name == Path(FAILURES).stem:
+        raise ConfigError(f"the name {name!r} is that of the list of failures; give another")
     return Job(line["name"], validate(Request, merge(defaults, fields)).resolved(folder))
 
 
 def run_jobs(jobs: Sequence[Job], model: Path, out: Path, place: Place, workers: int) -> Outcome:
     """Makes what is missing; a job that fails is listed and costs no other. Failures are also in OUT/failures.json.
     Raises `ConfigError` where another call samples into the same folder."""
+    check_outside(out, model)
     with held(out, "sampling"):
         sweep(out)
         return _made(jobs, model, out, place, workers)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,15 @@ class Maker:
     together: bool = True
     """Whether guidance asks its branches as one batch."""
     compiled: bool = False
+    _alone: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self, request: Request, out: Path, progress: Progress | None = None) -> dict[str, Any]:
-        """Writes `out` (MP4) and, beside it, the sidecar `.json`, whose content it returns. Raises `ConfigError`."""
+        """Writes `out` (MP4) and, beside it, the sidecar `.json`, whose content it returns. Raises `ConfigError`, and
+        what `progress` raises, after which nothing is written. Threads take turns."""
+        with self._alone:
+            return self._make(request, out, progress)
+
+    def _make(self, request: Request, out: Path, progress: Progress | None) -> dict[str, Any]:
         device = self.pipeline.work_device
         material = gather(request, "cuda" if device.type == "cuda" else "cpu")
         shape, frames = self._sizes(request, material)
@@ -73,6 +80,12 @@ class Maker:
                 )
             frames = max(-(-seconds * self.pipeline.fps // 1), 1)
         check_keyframes(material.keyframes, shape, int(frames))
+        end = frames / self.pipeline.fps
+        if unseen := [second for second in sorted(request.scenes) if second >= end]:
+            raise ConfigError(
+                f"the scene at {unseen[0]:g} s never shows: the video ends at {float(end):.2f} s; begin it earlier or "
+                "leave it out"
+            )
         return shape, int(frames)
 
     def _sampled(
@@ -109,9 +122,10 @@ class Maker:
         return one(text, material.tracks, material.keyframes, request.steps, told)
 
     def _scheduler(self, request: Request) -> Any:
-        """The model's own, or another kind with its configuration."""
+        """Of the model's own kind or another, with its configuration; a new one, since schedulers remember steps."""
         own = self.pipeline.scheduler
-        return own if request.scheduler == "model" else SCHEDULERS[request.scheduler].from_config(own.config)
+        kind: Any = type(own) if request.scheduler == "model" else SCHEDULERS[request.scheduler]
+        return kind.from_config(own.config)
 
 
 class _Told:

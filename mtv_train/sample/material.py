@@ -16,6 +16,7 @@ from demix.config import ConfigError
 from demix.models import choose
 from demix.models.demixing import ThreeStemDemixer
 from demix.recipe import load_settings
+from mtv_train.sample.pictures import rgb
 from mtv_train.sample.prompt import remarks as prompt_remarks
 from mtv_train.sample.request import Request
 from mtv_train.sample.track import Track, length_remarks, mixed, read_track
@@ -69,7 +70,10 @@ def gather(request: Request, device: str = "auto") -> Material:
         notes += said
     if request.audio and any(name != "prompt" for name in request.swap):
         mixture = None
-    keyframes = {frame: _picture(Path(file), frame) for frame, file in sorted(request.keyframes.items())}
+    keyframes = {}
+    for frame, file in sorted(request.keyframes.items()):
+        keyframes[frame], said = _picture(Path(file), frame)
+        notes += said
     spoken = [name for name in ("speech", "speech2") if name in tracks and _audible(tracks[name])]
     for text in request.scenes.values() or [request.text]:
         notes += prompt_remarks(text, bool(spoken))
@@ -90,16 +94,19 @@ def _audible(track: Track) -> bool:
     return math.sqrt(float(np.mean(np.square(track.wave, dtype=np.float64)))) > AUDIBLE
 
 
-def _picture(path: Path, frame: int) -> Image.Image:
+def _picture(path: Path, frame: int) -> tuple[Image.Image, list[str]]:
     who = f"keyframe {frame} {path}"
     if not path.is_file():
         raise ConfigError(f"{who}: there is no such file")
     try:
         with Image.open(path) as picture:
             picture.load()
-            return picture.copy()
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            shown, said = rgb(picture)
+    except ConfigError as error:
+        raise ConfigError(f"{who}: {error}") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ConfigError(f"{who}: cannot be read as a picture ({error}); give PNG or JPEG") from error
+    return shown, [f"{who} {said}"] if said else []
 
 
 def _sha256(path: Path) -> str:

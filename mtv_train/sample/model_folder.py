@@ -68,6 +68,24 @@ def check_new(out: Path) -> None:
         raise ConfigError(f"{out}: exists already; name a new folder")
 
 
+def check_outside(out: Path, model: Path) -> None:
+    """Raises `ConfigError` where a result would lie in the model's folder, whose content says which model it is."""
+    if (model / "transformer").is_dir() and model.resolve() in (out.resolve(), *out.resolve().parents):
+        raise ConfigError(f"{out}: lies in the model's folder {model}, which must stay as it is; name another place")
+
+
+def check_writable(out: Path) -> None:
+    """Raises `ConfigError` if no file can be written at `out`; to be asked before anything is computed for it."""
+    try:
+        if out.is_dir():
+            raise ConfigError(f"{out}: is a folder; name a file")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out.parent, prefix=".", suffix=out.name):
+            pass
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from error
+
+
 def save_whole(pipeline: MTVPipeline, out: Path, *also: Path) -> None:
     """`out`, a new folder that diffusers loads by itself, with copies of the files `also`; whole or not at all."""
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from demix.config import ConfigError
+
 GROUP = 4
 """Video frames in a latent frame after the first, which holds one."""
 
@@ -57,7 +59,36 @@ def encode(vae: Any, video: Tensor, scale: float, device: torch.device | None = 
 def still(picture: Image.Image, latent: int, height: int, width: int) -> Tensor:
     """A picture as a video that shows it and nothing else, up to latent frame 0 or 1, uint8 (1 or 5, height, width, 3).
 
-    Scaled until it covers height x width and cropped at its middle, as training pictures are.
+    Scaled until it covers height x width and cropped at its middle, as training pictures are. Raises `ConfigError` for
+    one that cannot be shown (`rgb`).
     """
-    shown = ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (width, height), Image.Resampling.BICUBIC)
+    shown = ImageOps.fit(rgb(picture)[0], (width, height), Image.Resampling.BICUBIC)
     return torch.from_numpy(np.array(shown))[None].repeat(1 if latent == 0 else 1 + GROUP, 1, 1, 1)
+
+
+def rgb(picture: Image.Image) -> tuple[Image.Image, str]:
+    """A picture of any kind as it is to be seen, upright, in mode RGB; and what is to be said of that, or nothing.
+
+    What is transparent is laid over white. Grey values of 16 bits and floats of 0..1 are scaled to 8 bits. Raises
+    `ConfigError` for values whose range nobody states.
+    """
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith(("I", "F")):
+        grey, said = _scaled(upright)
+        return grey.convert("RGB"), said
+    if upright.has_transparency_data:
+        layered = upright.convert("RGBA")
+        if np.asarray(layered)[..., 3].min() < 255:
+            white = Image.new("RGBA", layered.size, "white")
+            return Image.alpha_composite(white, layered).convert("RGB"), "is transparent; it was laid over white"
+    return upright.convert("RGB"), ""
+
+
+def _scaled(picture: Image.Image) -> tuple[Image.Image, str]:
+    values = np.asarray(picture).astype(np.float64)
+    top, kind = (1.0, "floats") if picture.mode.startswith("F") else (65535.0, "deep grey values")
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= top):  # NaN too
+        raise ConfigError(f"its {kind} run from {low:g} to {high:g}, not 0 to {top:g}; convert it to 8 bits")
+    grey = Image.fromarray((values / top * 255).round().astype(np.uint8))
+    return grey, f"has {kind}; 0 to {top:g} were scaled to 8 bits"

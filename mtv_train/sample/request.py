@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -60,6 +62,16 @@ class Request(Settings):
     """How a long video's segments are joined."""
     transition: TransitionSettings = TransitionSettings()
     """How scenes flow into each other."""
+
+    @field_validator("keyframes", mode="before")
+    @classmethod
+    def _frames_once(cls, value: object) -> object:
+        return _numbered(value, int, "keyframe")
+
+    @field_validator("scenes", mode="before")
+    @classmethod
+    def _seconds_once(cls, value: object) -> object:
+        return _numbered(value, float, "scene")
 
     @field_validator("swap")
     @classmethod
@@ -119,11 +131,35 @@ class Request(Settings):
         )
 
 
-def keyed(texts: list[str], option: str, example: str) -> dict[str, str]:
-    """`KEY=VALUE` arguments as a mapping. Raises `ConfigError` that shows how it is done."""
+def _numbered(value: object, kind: Callable[[str], float], what: str) -> object:
+    """A mapping with numbers for the texts that are its keys in JSON. Raises `ValueError` for a key that is no number,
+    or the same number as another (`0` and `00`)."""
+    if not isinstance(value, Mapping):
+        return value
+    found: dict[float, Any] = {}
+    for key, held in value.items():
+        try:
+            number = kind(key)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not (math.isfinite(number) and number >= 0):
+            raise ValueError(f"{what} {key}: give a number from 0 on")
+        if number in found:
+            raise ValueError(f"{what} {key}: {number:g} is given twice")
+        found[number] = held
+    return found
+
+
+def keyed(texts: list[str], option: str, example: str, kind: Callable[[str], object] = str) -> dict[str, str]:
+    """`KEY=VALUE` arguments as a mapping, with keys as a sidecar writes them: `0.0` for `0` where `kind` is float.
+    Raises `ConfigError` that shows how it is done."""
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
+        try:
+            key = str(kind(key))
+        except ValueError:
+            equals = ""
         if not equals or not key or not value:
             raise ConfigError(f"{option} {text}: expected {example}")
         if key in found:

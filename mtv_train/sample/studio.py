@@ -36,6 +36,10 @@ class Step:
     picture: np.ndarray | None
 
 
+class _Left(Exception):
+    """Nobody waits for this video any more."""
+
+
 @dataclass
 class Studio:
     """The page around one model. One video is made at a time; others wait."""
@@ -124,25 +128,36 @@ class Studio:
                 yield f"Done.{notes}", gr.skip(), name, str(Path(name).with_suffix(".json"))
 
     def _happenings(self, request: Request, film: Path) -> Iterator[Step | dict[str, Any] | Exception]:
-        """What goes on while a video is made in a thread of its own; the last is its sidecar, or what went wrong."""
+        """What goes on while a video is made in a thread of its own; the last is its sidecar, or what went wrong.
+
+        Whoever leaves before (a closed tab, a cancelled job) ends the work at its next step.
+        """
         happened: queue.Queue[Step | dict[str, Any] | Exception] = queue.Queue()
+        left = threading.Event()
 
         def told(done: int, total: int, latents: Tensor) -> None:
+            if left.is_set():
+                raise _Left
             due = done == 1 or done * PREVIEWS // total > (done - 1) * PREVIEWS // total
             happened.put(Step(done, total, self._preview(latents) if due else None))
 
         def work() -> None:
             try:
                 happened.put(self.maker.make(request, film, told))
+            except _Left:
+                pass
             except Exception as error:  # handed to the page, which shows it
                 happened.put(error)
 
         threading.Thread(target=work, daemon=True).start()
-        while True:
-            event = happened.get()
-            yield event
-            if not isinstance(event, Step):
-                return
+        try:
+            while True:
+                event = happened.get()
+                yield event
+                if not isinstance(event, Step):
+                    return
+        finally:
+            left.set()
 
     def _preview(self, latents: Tensor) -> np.ndarray | None:
         """The middle latent frame as it stands; nothing where the VAE waits elsewhere (offloading)."""
@@ -154,12 +169,30 @@ class Studio:
 
 
 def fields(values: Sequence[Any]) -> dict[str, Any]:
-    """Fields of a `Request` from the values of the page's inputs."""
+    """Fields of a `Request` from the values of the page's inputs. Raises `ConfigError` for a field that was cleared, or
+    two pictures at one frame."""
     prompt, speech, effects, music, audio, long, seed, steps, guidance, *keyframes = values
     named = {"prompt": prompt, "speech": speech, "effects": effects, "music": music, "audio": audio}
-    pairs = zip(keyframes[::2], keyframes[1::2], strict=True)
+    pictures: dict[int, str] = {}
+    for frame, picture in zip(keyframes[::2], keyframes[1::2], strict=True):
+        if not picture:
+            continue
+        number = int(_number(frame, "the frame of a keyframe"))
+        if number in pictures:
+            raise ConfigError(f"two pictures are given for frame {number}; each frame can show one")
+        pictures[number] = picture
     return {
         **{name: value for name, value in named.items() if value},
-        "keyframes": {int(frame): picture for frame, picture in pairs if picture},
-        **{"long": bool(long), "seed": int(seed), "steps": int(steps), "guidance": float(guidance)},
+        "keyframes": pictures,
+        "long": bool(long),
+        "seed": int(_number(seed, "Seed")),
+        "steps": int(_number(steps, "Steps")),
+        "guidance": _number(guidance, "Guidance"),
     }
+
+
+def _number(value: Any, what: str) -> float:
+    """The value of a field for numbers, which is None where it was cleared."""
+    if not isinstance(value, int | float):
+        raise ConfigError(f"{what}: the field is empty; give a number")
+    return float(value)

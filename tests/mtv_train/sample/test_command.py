@@ -128,7 +128,7 @@ BAD: tuple[tuple[tuple[str, ...], str], ...] = (
     (("--audio", "s.wav", "--demixer", "best"), "there is no profile 'best'; there are lite, open, paper"),
     (("--keyframe", "a.png"), "--keyframe a.png: expected FRAME=PICTURE, for instance 0=a.png"),
     (("--keyframe", "0=a.png", "--keyframe", "0=b.png"), "0 is given twice"),
-    (("--keyframe", "x=a.png"), "keyframes"),
+    (("--keyframe", "x=a.png"), "--keyframe x=a.png: expected FRAME=PICTURE"),
     (("--keyframe", "0=text.txt"), "cannot be read as a picture"),
     (("--keyframe", "0=absent.png"), "keyframe 0 "),
     (("--keyframe", "99=a.png"), "keyframe 99: the video has frames 0 to 8"),

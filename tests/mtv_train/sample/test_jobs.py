@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from demix.config import ConfigError
 from demix.engine.lock import held
 from mtv_train.evaluate.folder import find_videos
+from mtv_train.sample.jobs import read_jobs
 from tests.mtv_train.sample.making import sample, write_tone
 
 FAST = ("--steps", "1")
@@ -94,3 +96,27 @@ def test_two_calls_do_not_sample_into_one_folder(
         assert sample(model, "--jobs", jobs, "--out", tmp_path / "out") == 2
     assert "another sampling works here" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*.mp4"))
+
+
+def test_what_protocol_writes_is_read(tmp_path: Path) -> None:
+    """Texts with line separators that are none of JSON lines, and a mark of byte order."""
+    prompt = "One.\u2028Two.\x85Three.\x0bFour."
+    one, two = (json.dumps({"name": name, "prompt": prompt}, ensure_ascii=False) for name in "ab")
+    (tmp_path / "jobs.jsonl").write_bytes(f"\ufeff{one}\r\n\n{two}\n".encode())
+    assert [job.request.prompt for job in read_jobs(tmp_path / "jobs.jsonl", {})] == [prompt, prompt]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("failures", "is that of the list of failures"), ("a" * 201, "has 201 bytes"), ("ä" * 101, "has 202 bytes")],
+)
+def test_names_that_cannot_be_files_are_refused(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        read_jobs(write_jobs(tmp_path / "jobs.jsonl", job(name)), {})
+
+
+def test_results_do_not_lie_in_the_model(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = write_jobs(tmp_path / "jobs.jsonl", job("a"))
+    assert sample(model, "--jobs", jobs, "--out", model / "videos", *FAST) == 2
+    assert sample(model, "--prompt", "x", "-o", model / "transformer" / "a.mp4", *FAST) == 2
+    assert capsys.readouterr().err.count("lies in the model's folder") == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,65 @@ def test_fields_of_a_request(tmp_path: Path) -> None:
     assert (request.prompt, request.speech, request.music, request.long) == ("A street.", "s.wav", "", True)
     assert (request.seed, request.steps, request.guidance) == (3, 20, 2.5)
     assert request.keyframes == {0: "a.png", 8: "b.png"}
+
+
+@needs_gradio
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({6: None}, "Seed: the field is empty; give a number"),
+        ({7: None}, "Steps: the field is empty"),
+        ({9: None}, "the frame of a keyframe: the field is empty"),
+        ({13: 0, 14: "b.png"}, "two pictures are given for frame 0"),
+    ],
+)
+def test_cleared_fields_and_two_pictures_at_a_frame_are_said(
+    model: Path, tmp_path: Path, change: dict[int, Any], said: str
+) -> None:
+    import gradio
+
+    from mtv_train.sample.studio import Studio
+
+    values: list[Any] = ["A street.", None, None, None, None, False, 3, 1, 2.5, 0, "a.png", 0, None, 8, None]
+    for place, value in change.items():
+        values[place] = value
+    studio = Studio(Place("cpu").load(model), tmp_path)
+    with pytest.raises(gradio.Error, match=said):
+        list(studio.made(*values))
+
+
+@needs_gradio
+def test_who_leaves_ends_the_work_and_the_next_begins_afterwards(model: Path, tmp_path: Path) -> None:
+    from mtv_train.sample.studio import Studio
+
+    studio = Studio(Place("cpu").load(model), tmp_path)
+    own = studio.maker.pipeline.scheduler
+    values = ("A street.", None, None, None, None, False, 3, 40, 2.5)
+    first = studio.made(*values)
+    assert "read" in next(first)[0]
+    assert "Step 1 of 40" in next(first)[0]
+    first.close()  # the tab is closed
+    second = list(studio.made(*values[:7], 4, 2.5))
+    assert [state.partition(" (")[0] for state, *_ in second[1:-1]] == [f"Step {step} of 4" for step in range(1, 5)]
+    assert second[-1][0].startswith("Done.")
+    assert len(list(tmp_path.glob("*.mp4"))) == 1
+    assert studio.maker.pipeline.scheduler is own
+
+
+def test_two_threads_take_turns(model: Path, tmp_path: Path) -> None:
+    from mtv_train.sample.request import Request
+
+    maker = Place("cpu").load(model)
+    steps: list[str] = []
+
+    def make(name: str) -> dict[str, Any]:
+        request = Request(prompt="A street.", steps=6)
+        return maker.make(request, tmp_path / f"{name}.mp4", lambda *_: steps.append(name))
+
+    with ThreadPoolExecutor() as pool:
+        one, two = pool.map(make, "ab")
+    assert one["video"]["pictures_sha256"] == two["video"]["pictures_sha256"]
+    assert "".join(steps) in ("aaaaaabbbbbb", "bbbbbbaaaaaa")
 
 
 @needs_gradio
