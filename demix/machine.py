@@ -65,6 +65,13 @@ def _sentence(error: OSError, where: str | os.PathLike[str]) -> str:
     return f"{place}: {what}; {remedy}, {GO_ON}"
 
 
+def speaks_of_machine(text: str) -> bool:
+    """Whether the record of an old failure tells of the machine. Earlier versions charged such failures to items."""
+    # Damaged media have input/output errors too, and decoders reach the limit of their memory.
+    numbers = _SAID.keys() - {errno.EIO, errno.ENOMEM}
+    return any(os.strerror(number) in text for number in numbers) or "killed by signal 9" in text
+
+
 @contextmanager
 def expecting_trouble(where: str | os.PathLike[str], doing: str) -> Iterator[None]:
     """Around what no item can be blamed for: whatever the operating system reports is raised as `MachineTrouble`, but

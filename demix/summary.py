@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from demix.build import Build
 from demix.engine.funnel import Funnel, SumRuleError
+from demix.engine.ledger import Entry
+from demix.machine import speaks_of_machine
 from demix.recipe import LimitSettings
 
 
@@ -20,6 +22,8 @@ class Summary:
     annotated: Funnel | None
     """What became of the clips; None before they were annotated."""
     kept_seconds: float = 0.0
+    by_machine: int = 0
+    """Sources and clips in quarantine whose errors tell of the machine; earlier versions knew no difference."""
 
     @property
     def funnels(self) -> Sequence[tuple[str, Funnel]]:
@@ -39,7 +43,7 @@ class Summary:
 
 def summarise(build: Build, *, annotated: bool = True) -> Summary:
     """Walks the ledger and counts how every source and (with `annotated`) every clip ended."""
-    sources = Funnel(["probe", "shots"])
+    sources, by_machine = Funnel(["probe", "shots"]), 0
     for end in build.source_ends():
         if end.duplicate_of:
             sources.add("probe", "dropped", "duplicate")
@@ -47,10 +51,11 @@ def summarise(build: Build, *, annotated: bool = True) -> Summary:
             sources.add("", "kept", "")
         elif end.entry is not None:
             sources.add(end.entry.stage, end.state, end.entry.reason)
+            by_machine += _is_by_machine(end.entry)
     if sources.total != len(build.named):
         raise SumRuleError(f"{len(build.named)} files were named, {sources.total} of them ended")
     if not annotated:
-        return Summary(sources, sum(1 for _ in build.clip_rows()), None)
+        return Summary(sources, sum(1 for _ in build.clip_rows()), None, by_machine=by_machine)
     phase = build.clip_phase()
     listed = sum(1 for _ in build.clip_rows())
     clips, seconds = Funnel([step.stage.name for step in phase.steps]), 0.0
@@ -60,9 +65,14 @@ def summarise(build: Build, *, annotated: bool = True) -> Summary:
             seconds += float(item.item.clip.seconds)
         elif item.entry is not None:
             clips.add(item.entry.stage, item.state, item.entry.reason)
+            by_machine += _is_by_machine(item.entry)
     if clips.total != listed:
         raise SumRuleError(f"{listed} clips are in the clip table, {clips.total} of them ended")
-    return Summary(sources, clips.total, clips, seconds)
+    return Summary(sources, clips.total, clips, seconds, by_machine)
+
+
+def _is_by_machine(entry: Entry) -> bool:
+    return entry.status == "failed" and speaks_of_machine(entry.body)
 
 
 def verdict(summary: Summary, limits: LimitSettings) -> str:
@@ -72,6 +82,11 @@ def verdict(summary: Summary, limits: LimitSettings) -> str:
     if not summary.clips:
         return "the sources hold no clip: no shot was found in them"
     annotated = summary.annotated
+    if annotated is not None and not annotated.kept and annotated.failed == annotated.total:
+        return (
+            f"no clip was kept: all {annotated.failed} failed; manifests/quarantine/ has the errors and the commands "
+            "that replay them, --retry-failed tries them again"
+        )
     if annotated is not None and not annotated.kept:
         return (
             f"no clip was kept ({_reasons(annotated)}); look at the report's thresholds, and move one with "
@@ -88,6 +103,16 @@ def verdict(summary: Summary, limits: LimitSettings) -> str:
                 "them again"
             )
     return ""
+
+
+def remark(summary: Summary) -> str:
+    """What is worth knowing of a build, good or not; empty if nothing is."""
+    if not summary.by_machine:
+        return ""
+    return (
+        f"{summary.by_machine} in quarantine failed because the machine was in trouble then (no space, a lost mount, a "
+        "killed process), as their errors say: give the same command with --retry-failed"
+    )
 
 
 def _reasons(funnel: Funnel) -> str:

@@ -12,7 +12,7 @@ from demix.commands.common import open_build, print_funnels, save_settings
 from demix.config import ConfigError
 from demix.engine.progress import busy
 from demix.recipe import all_stages, clip_stages, index_stages, source_stages
-from demix.summary import summarise, verdict
+from demix.summary import Summary, remark, summarise, verdict
 
 _SHOWN = 3
 """Of the inputs, how many the first line names."""
@@ -39,7 +39,7 @@ def index(args: argparse.Namespace) -> int:
         summary = summarise(made, annotated=False)
         print_funnels(Console(), summary.funnels)
         print(f"{summary.clips} clips are in the clip table; go on with `demix annotate --output {args.output}`")
-        return _say(verdict(summary, made.settings.limits))
+        return _say(summary, made)
 
 
 def annotate(args: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def annotate(args: argparse.Namespace) -> int:
         save_settings(made)
         summary = summarise(made)
         print_funnels(Console(), summary.funnels)
-        return _say(verdict(summary, made.settings.limits))
+        return _say(summary, made)
 
 
 def pack(args: argparse.Namespace) -> int:
@@ -102,10 +102,14 @@ def _pack(made: Build, keep_work: bool) -> int:
     print_funnels(Console(), summary.funnels)
     print(f"\n{summary.kept} clips ({summary.hours:.2f} h) in {len(shards)} shards: {made.dataset}")
     print(f"report: {page}" + ("" if made.worked else " (nothing was left to do)"))
-    return _say(verdict(summary, made.settings.limits))
+    return _say(summary, made)
 
 
-def _say(problem: str) -> int:
+def _say(summary: Summary, made: Build) -> int:
+    """Prints what is wrong, and returns the exit status."""
+    if note := remark(summary):
+        print(f"demix: {note}", file=sys.stderr)
+    problem = verdict(summary, made.settings.limits)
     if problem:
         print(f"demix: {problem}", file=sys.stderr)
     return 1 if problem else 0

@@ -1,0 +1,47 @@
+"""What a build says at its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from demix.engine.funnel import Funnel
+from demix.machine import speaks_of_machine
+from demix.recipe import LimitSettings
+from demix.summary import Summary, remark, verdict
+
+
+def summary(*ends: tuple[str, str], by_machine: int = 0) -> Summary:
+    """One source that is kept; its clips ended as (state, reason)."""
+    sources, clips = Funnel(["probe", "shots"]), Funnel(["length"])
+    sources.add("", "kept", "")
+    for state, reason in ends:
+        clips.add("" if state == "kept" else "length", state, reason)
+    return Summary(sources, len(ends), clips, by_machine=by_machine)
+
+
+def test_a_good_build_says_nothing() -> None:
+    assert verdict(summary(("kept", ""), ("dropped", "too_short")), LimitSettings()) == ""
+
+
+def test_thresholds_are_advised_only_where_they_dropped_something() -> None:
+    assert "thresholds" in verdict(summary(("dropped", "too_short")), LimitSettings())
+    said = verdict(summary(("failed", ""), ("failed", "")), LimitSettings())
+    assert "no clip was kept: all 2 failed" in said
+    assert "thresholds" not in said
+
+
+def test_what_an_earlier_version_blamed_on_clips_is_said_and_costs_no_status() -> None:
+    made = summary(("failed", ""), *[("kept", "")] * 20, by_machine=1)
+    assert verdict(made, LimitSettings()) == remark(summary(("failed", ""))) == ""
+    said = remark(made)
+    assert "1 in quarantine failed because the machine was in trouble" in said
+    assert said.endswith("give the same command with --retry-failed")
+
+
+def test_failures_of_the_machine_are_known_by_their_words() -> None:
+    assert speaks_of_machine(f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}: 'clip.mp4'")
+    assert speaks_of_machine("MediaError: crash: killed by signal 9")
+    assert not speaks_of_machine("MediaError: crash: killed by signal 11")
+    limits = "MediaError: limits: needed more than limits.memory_bytes\nav1: Cannot allocate memory"
+    assert not speaks_of_machine(limits)
