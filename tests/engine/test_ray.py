@@ -12,8 +12,10 @@ from demix.engine import ray_runner
 from demix.engine.phase import Phase
 from demix.engine.ray_runner import RayRunner
 from demix.engine.runner import EngineSettings, RunOptions
+from demix.errors import BrokenInstallation, MachineTrouble
 from demix.stage import Resources
 from demix.store import Store
+from tests.engine.test_doubts import DEFECT, SUSPECT, TROUBLE, Faulty
 from tests.engine.toys import Double, Judge, Square, ToySettings, clips, rows, runs
 
 
@@ -35,7 +37,7 @@ class Elsewhere(Square):
 def run(runner: RayRunner, root: Path, *stages, count: int = 12) -> dict[str, str]:
     made = Phase("toys", stages, Store(str(root)), lambda: rows(clips(count)))
     seen: list[str] = []
-    options = RunOptions(engine=EngineSettings(batch_rows=3, max_attempts=2), log_folder=root / "logs")
+    options = RunOptions(engine=EngineSettings(batch_rows=3, max_attempts=2), total=count, log_folder=root / "logs")
     made.run(lambda: runner, options, lambda row: seen.append(row.id))
     assert sorted(seen) == [clip.id for clip in clips(count)]
     return {end.item.id: end.entry.body if end.state == "failed" else end.state for end in made.ends()}
@@ -87,6 +89,24 @@ def test_a_setting_that_cannot_be_used_ends_the_run_with_its_own_sentence(runner
     with pytest.raises(ConfigError) as caught:
         run(runner, tmp_path, Double(ToySettings(behaviour={refused: "refuse"})))
     assert str(caught.value) == "the key is wrong; give another"
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [
+        (TROUBLE["ENOSPC"], MachineTrouble, "/some/where: no space is left on the device; make room"),
+        (SUSPECT["killed child"], MachineTrouble, "stage double: ffmpeg was ended by SIGKILL"),
+        (DEFECT["TypeError"], BrokenInstallation, "stage double: TypeError in tests/engine/test_doubts.py"),
+    ],
+    ids=["trouble", "suspected", "defect"],
+)
+def test_what_is_no_items_fault_ends_the_run_with_its_own_sentence(runner, tmp_path, fault, kind, says):
+    """With workers side by side, none of which sees all items; and the items stay pending."""
+    with pytest.raises(kind) as caught:
+        run(runner, tmp_path, Faulty(dict.fromkeys((clip.id for clip in clips(12)), fault)))
+    assert str(caught.value).startswith(says)
+    assert str(caught.value).count("\n") == 0, "a sentence, and not an actor's traceback"
+    assert set(run(runner, tmp_path, Faulty({})).values()) == {"kept"}
 
 
 def test_map_runs_every_argument_once(runner):
