@@ -76,6 +76,8 @@ class _Times:
 
     def add(self, packet: av.Packet, tick: Fraction) -> None:
         self.packets += 1
+        if self.packets == 1 and packet.has_sidedata("encryption_info"):
+            raise MediaError("decode", "the film is encrypted (Common Encryption); decrypt it first")
         self.filled += packet.size > 0
         if packet.dts is not None:
             if self.last_dts is not None and (self.last_dts - packet.dts) * tick > 1:

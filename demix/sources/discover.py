@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from demix.config import ConfigError
 from demix.records import Candidate, Kind
 from demix.sources.folder import files_below, remote_files
 from demix.sources.manifest import Listed, is_manifest, read_manifest
-from demix.sources.uri import is_remote, local_path, local_uri, uri_id
+from demix.sources.uri import is_remote, local_path, local_uri, resolve, uri_id
 
 DEFAULT_KIND: Kind = "cinematic"
 
@@ -39,7 +40,7 @@ def _listed(text: str) -> Iterator[Listed]:
     if is_manifest(text) and (is_remote(text) or local_path(text).is_file()):
         yield from read_manifest(text)
         return
-    uris = _remote(text) if is_remote(text) else map(local_uri, _local(text))
+    uris = _remote(resolve(text, os.getcwd())) if is_remote(text) else map(local_uri, _local(text))
     yield from (Listed(uri, None, {}) for uri in uris)
 
 

@@ -53,7 +53,7 @@ def local_copy(uri: str, *, was_there: bool = True) -> Iterator[Path]:
     folder = _cache()
     with _reaching(uri):
         filesystem, address = fsspec.core.url_to_fs(uri)
-        version = hashlib.blake2b(f"{uri}\0{filesystem.ukey(address)}".encode(), digest_size=16).hexdigest()
+        version = hashlib.blake2b(f"{uri}\0{_version(filesystem, address)}".encode(), digest_size=16).hexdigest()
     path = folder / version
     with open(folder / f"{version}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one process downloads, the others wait here
@@ -65,6 +65,19 @@ def local_copy(uri: str, *, was_there: bool = True) -> Iterator[Path]:
         os.utime(path)
         fcntl.flock(lock, fcntl.LOCK_SH)  # in use: `_make_room` of others leaves it alone
         yield path
+
+
+_SAYS_VERSION = ("etag", "last-modified", "lastmodified", "content-md5", "digest", "mtime", "modified", "updated",
+                 "generation", "version_id", "versionid", "size", "crc", "date_time")  # fmt: skip
+"""What file systems say of a file that changes with its content."""
+
+
+def _version(filesystem: fsspec.AbstractFileSystem, address: str) -> str:
+    """Changes when the file at `address` is replaced, as far as its file system can tell. `ukey` of some file systems
+    is made of the address alone, or of a listing that was kept."""
+    filesystem.invalidate_cache()
+    said = {str(key).lower(): str(value) for key, value in filesystem.info(address).items()}
+    return json.dumps([str(filesystem.ukey(address)), *sorted((key, said.get(key)) for key in _SAYS_VERSION)])
 
 
 @contextmanager

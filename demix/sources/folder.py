@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import fsspec
 
 from demix.config import ConfigError
+from demix.sources.uri import chained
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Regular files in `folder` and below, sorted by name within each folder; hidden names are left out.
+    """Whatever is no folder in `folder` and below, sorted by name within each folder; hidden names are left out. Broken
+    links and pipes are named as well: who put them there may count on them.
 
     Symbolic links are followed; a folder that is reached a second time (a loop, a second link) is not entered again.
     Raises `ConfigError` for a folder that cannot be read: silence would lose films.
@@ -33,17 +36,30 @@ def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
     for path in (folder / name for name in names):
         if path.is_dir():
             yield from _walk(path, seen)
-        elif path.is_file():
+        else:
             yield path
+
+
+def no_file(path: Path) -> str:
+    """What is at a path where one expects a file: a broken link, a pipe, ...; empty for a file, or nothing at all."""
+    try:
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            mode = path.stat().st_mode
+    except OSError:
+        return "broken link" if path.is_symlink() else ""
+    kinds = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
+    return kinds.get(stat.S_IFMT(mode), "")
 
 
 def remote_files(uri: str) -> list[str]:
     """URIs of the files at or below a remote URI, sorted; hidden names are left out. Raises `ConfigError`."""
     try:
+        _, archive = chained(uri)
         filesystem, path = fsspec.core.url_to_fs(uri)
         found = [str(name) for name in filesystem.find(path)]
     except (OSError, ValueError, ImportError) as error:
         raise ConfigError(f"{uri}: cannot be listed ({error}); check the address, access rights and driver") from error
     start = len(path.rstrip("/"))
     visible = (name for name in found if not any(part.startswith(".") for part in name[start:].split("/")))
-    return sorted(filesystem.unstrip_protocol(name) for name in visible)
+    return sorted(filesystem.unstrip_protocol(name) + archive for name in visible)

@@ -7,6 +7,10 @@ import os
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from demix.config import ConfigError
+
+_CHAIN = "::"
+
 
 def is_remote(text: str) -> bool:
     """Whether `text` names something outside this machine's file system."""
@@ -14,10 +18,23 @@ def is_remote(text: str) -> bool:
 
 
 def local_path(text: str) -> Path:
-    """The path behind a local name or `file://` URI. Names are bytes to the system: any of them round-trips."""
-    if text.startswith("file://"):
-        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix("file://"))))
-    return Path(text)
+    """The path behind a local name or `file://` URI. Names are bytes to the system: any of them round-trips.
+
+    Raises `ConfigError` for a file on another machine.
+    """
+    if not text.startswith("file://"):
+        return Path(text)
+    host, slash, path = text.removeprefix("file://").partition("/")
+    if host.lower() not in ("", "localhost"):
+        raise ConfigError(f"{text}: names a file of the machine {host!r}; give file:///PATH, or a path that is mounted")
+    return Path(os.fsdecode(unquote_to_bytes(slash + path)))
+
+
+def chained(text: str) -> tuple[str, str]:
+    """A chained URI (`zip://film.mp4::archive.zip`) as its first part and the rest, which begins with `::`; the rest of
+    others is empty."""
+    first, chain, rest = text.partition(_CHAIN) if is_remote(text) else (text, "", "")
+    return first, chain + rest
 
 
 def local_uri(path: Path) -> str:
@@ -33,7 +50,8 @@ def local_uri(path: Path) -> str:
 def resolve(text: str, folder: str) -> str:
     """`text` as it stands in a manifest lying in `folder` (a path or URI): relative names start there."""
     if is_remote(text):
-        return text
+        first, _, last = text.rpartition(_CHAIN)
+        return f"{first}{_CHAIN}{resolve(last, folder)}" if first and last else text
     if text.startswith("file://") or os.path.isabs(text):
         return local_uri(local_path(text))
     if is_remote(folder):

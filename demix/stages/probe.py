@@ -9,6 +9,8 @@ from demix.media.limits import MediaLimits
 from demix.media.tracks import TrackSettings
 from demix.records import Candidate, Probe
 from demix.sources.fetch import check_state, local_copy, note_content, state_of
+from demix.sources.folder import no_file
+from demix.sources.uri import is_remote, local_path
 from demix.stage import Dropped, Item, Kept, Outcome, Stage
 
 
@@ -22,15 +24,15 @@ class ProbeSettings(TrackSettings):
 class ProbeStage(Stage):
     """Adds `Probe` to candidates.
 
-    Drops what is no film (`not_media`, with the format that it was recognised as; `no_video`) and what is beyond the
-    limits (`too_large`, `too_few_frames`, with the number and its limit). A film that is broken, or that breaks its
-    decoder, fails.
+    Drops what is no file (`not_a_file`: broken links, pipes, devices), what is no film (`not_media`, with the format
+    that it was recognised as; `no_video`) and what is beyond the limits (`too_large`, `too_few_frames`, with the number
+    and its limit). A film that is broken, or that breaks its decoder, fails.
     """
 
     name = "probe"
     version = 3
     adds = Probe
-    reasons = ("not_media", "no_video", "too_large", "too_few_frames")
+    reasons = ("not_a_file", "not_media", "no_video", "too_large", "too_few_frames")
     settings: ProbeSettings
 
     def __init__(self, settings: ProbeSettings):
@@ -43,6 +45,9 @@ class ProbeStage(Stage):
     def _probe(self, item: Item) -> Outcome:
         if not isinstance(item.subject, Candidate):
             raise TypeError(f"{item.id}: probing needs a candidate, not a {item.subject.name}")
+        uri = item.subject.uri
+        if not is_remote(uri) and (what := no_file(local_path(uri))):
+            return Dropped("not_a_file", {"what": what})
         try:
             return Kept(self._read(item.subject))
         except MediaError as error:

@@ -69,14 +69,15 @@ class ShotsStage(Stage):
 
     A source that is damaged, or ends too early, has the shots of what decoded: they are whole pictures, and the probe
     has told a truncated file from a whole one before. Where no frame decodes, or the decoder dies or stalls, it fails.
-    Drops sources of which there would be more clips than of any film (`too_many_shots`).
+    Drops sources of which there would be more clips than of any film (`too_many_shots`), and those without any: black
+    film, film that is one fade, spans of a manifest that lie in no shot (`no_shot`).
     """
 
     name = "shots"
-    version = 1
+    version = 2
     needs = (Probe,)
     adds = Shots
-    reasons = ("too_many_shots",)
+    reasons = ("no_shot", "too_many_shots")
     settings: ShotsSettings
 
     def __init__(self, settings: ShotsSettings):
@@ -126,15 +127,13 @@ class ShotsStage(Stage):
         shots = tuple(shots_between(found, video.end_pts, Fraction(video.time_base), self.settings))
         if len(shots) > self.settings.max_clips:
             return Dropped("too_many_shots", {"shots": len(shots), "limit": self.settings.max_clips})
-        return Kept(
-            Shots(
-                **self._credit.model_dump(),
-                shots=shots,
-                frames=found.frames,
-                cuts=found.cuts,
-                graduals=found.graduals,
-            )
+        record = Shots(
+            **self._credit.model_dump(), shots=shots, frames=found.frames, cuts=found.cuts, graduals=found.graduals
         )
+        if not clips_of(item.subject, item[Probe], record):
+            blank = sum(last - first + 1 for first, last in found.graduals)
+            return Dropped("no_shot", {"frames": found.frames, "in_transitions": blank, "shots": len(shots)})
+        return Kept(record)
 
     def _joined(self, source: Source, video: VideoStream) -> Boundaries | None:
         """What the spans of a film say that were measured before; None without them."""

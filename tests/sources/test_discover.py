@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from demix.config import ConfigError
 from demix.records import Candidate
 from demix.sources.discover import discover
+from demix.sources.fetch import local_copy
+from demix.sources.folder import no_file
 from demix.sources.uri import local_path, local_uri
 
 
@@ -42,14 +45,17 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     (tmp_path / "films" / "up").symlink_to(tmp_path)
     (tmp_path / "films" / "broken").symlink_to(tmp_path / "gone")
     (tmp_path / "linked").symlink_to(tmp_path / "films")
-    assert uris(str(tmp_path / "films")) == [film]
-    assert uris(str(tmp_path / "linked")) == [str(tmp_path / "linked" / "a.mp4")]
+    assert uris(str(tmp_path / "films")) == [film, str(tmp_path / "films" / "broken")]
+    assert uris(str(tmp_path / "linked")) == [str(tmp_path / "linked" / name) for name in ("a.mp4", "broken")]
 
 
-def test_files_that_are_no_regular_files_in_a_folder_are_passed_over(tmp_path: Path) -> None:
+def test_broken_links_and_pipes_in_a_folder_are_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "gone.mp4")
     film = touch(tmp_path / "film.mp4")
-    assert uris(str(tmp_path)) == [film]
+    assert uris(str(tmp_path)) == [film, str(tmp_path / "link.mp4"), str(tmp_path / "pipe.mp4")]
+    assert [no_file(path) for path in sorted(tmp_path.iterdir())] == ["", "broken link", "pipe"]
+    assert no_file(tmp_path / "nothing.mp4") == ""
     with pytest.raises(ConfigError, match="neither a file nor a folder"):
         uris(str(tmp_path / "pipe.mp4"))
 
@@ -89,3 +95,44 @@ def test_remote_folders_are_listed_as_uris() -> None:
     for name in ("/discover/b.mp4", "/discover/a/c d.mp4", "/discover/.hidden/x.mp4"):
         filesystem.pipe_file(name, b"x")
     assert uris("memory://discover") == ["memory:///discover/a/c d.mp4", "memory:///discover/b.mp4"]
+
+
+def archive(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "films.zip", "w") as file:
+        for name in ("a.mp4", "more/b.mp4", ".hidden.mp4"):
+            file.writestr(name, name)
+    return folder / "films.zip"
+
+
+@pytest.mark.parametrize(
+    ("named", "found"), [("a.mp4", ["a.mp4"]), ("", ["a.mp4", "more/b.mp4"]), ("more", ["more/b.mp4"])]
+)
+def test_films_in_an_archive_keep_their_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, found: list[str]
+) -> None:
+    path = archive(tmp_path)
+    monkeypatch.setenv("DEMIX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    expected = [f"zip://{name}::{path}" for name in found]
+    assert uris(f"zip://{named}::{path}") == expected
+    assert uris(f"zip://{named}::films.zip") == expected, "on a cluster others read it, from other folders"
+    for name, uri in zip(found, expected, strict=True):
+        with local_copy(uri) as copy:
+            assert copy.read_text() == name
+
+
+def test_a_manifest_names_films_in_archives_beside_it(tmp_path: Path) -> None:
+    archive(tmp_path)
+    (tmp_path / "films.csv").write_text("uri\nzip://a.mp4::films.zip\nzip://b.mp4::memory://films.zip\n")
+    assert uris(str(tmp_path / "films.csv")) == [
+        f"zip://a.mp4::{tmp_path}/films.zip",
+        "zip://b.mp4::memory://films.zip",
+    ]
+
+
+def test_file_uris_name_this_machine_or_are_refused(tmp_path: Path) -> None:
+    film = touch(tmp_path / "a film.mp4")
+    for start in ("file://", "file://localhost", "file://LocalHost"):
+        assert uris(f"{start}{tmp_path}/a%20film.mp4") == [film]
+    with pytest.raises(ConfigError, match="machine 'server'"):
+        uris("file://server/share/film.mp4")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -157,3 +160,19 @@ def test_the_oldest_copy_that_nobody_reads_makes_room(
         kept = {copy.read_bytes() for copy in cache.iterdir() if copy.suffix != ".lock"}
         assert used.read_bytes() == b"used"
     assert kept == {b"used", b"first"}
+
+
+def test_an_object_that_is_replaced_on_a_web_server_is_fetched_again(tmp_path: Path) -> None:
+    """Of the same size: its time and tag are what tells."""
+    (tmp_path / "films").mkdir()
+    film = tmp_path / "films" / "film.mp4"
+    handler = partial(SimpleHTTPRequestHandler, directory=str(film.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}/film.mp4"
+        for number, content in enumerate((b"first", b"other")):
+            film.write_bytes(content)
+            os.utime(film, (1000 + 60 * number,) * 2)
+            with local_copy(uri) as path:
+                assert path.read_bytes() == content
+        server.shutdown()

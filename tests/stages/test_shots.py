@@ -9,6 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +149,16 @@ def test_a_source_of_more_clips_than_any_film_has_is_dropped(tmp_path: Path) -> 
         _, _, outcome = run(path, tmp_path, ShotsSettings(max_seconds=0.25, max_clips=most))
         assert isinstance(outcome, Kept) == kept
     assert outcome == Dropped("too_many_shots", {"shots": 12, "limit": 11})
+
+
+@pytest.mark.parametrize("name", ["black", "one fade"])
+def test_a_film_without_a_shot_has_a_reason(tmp_path: Path, name: str) -> None:
+    pictures = [np.zeros((90, 160, 3), np.uint8)] * 48
+    if name == "one fade":
+        pictures = [np.round(picture * (k / 24)).astype(np.uint8) for k, picture in enumerate(shot(1, 24, 0.2))]
+    _, _, outcome = run(write_film(tmp_path / "film.mp4", pictures), tmp_path)
+    assert isinstance(outcome, Dropped)
+    assert (outcome.reason, outcome.evidence["frames"]) == ("no_shot", len(pictures))
 
 
 def test_twice_the_same(tmp_path: Path) -> None:
