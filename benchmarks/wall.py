@@ -89,6 +89,7 @@ def timed(command: Sequence[str | Path], folder: Path, pythonpath: Path | None) 
     process = subprocess.Popen(
         [str(word) for word in command],
         env=environment,
+        cwd=folder.parent,  # where no other demix lies
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -185,7 +186,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "wall.md")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        work = arguments.work or Path(temporary)
+        work = (arguments.work or Path(temporary)).absolute()
         work.mkdir(parents=True, exist_ok=True)
         results: list[Timed] = []
         for task, runs in tasks(arguments, work).items():
