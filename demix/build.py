@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +44,9 @@ from demix.stages.shots import clips_of
 from demix.store import Store
 
 CANDIDATES, TIMINGS, FINISHED = "candidates.jsonl", "timings.jsonl", "finished.json"
+
+_FILMS = 256
+"""Films whose shots are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -118,32 +121,26 @@ class Build:
         self._run(self._index_phase(), "sources")
         self._forget_spans()
         if not self._clips().exists():
-            self._clips().write(list(self._found_clips()))
+            with busy("writing the clip table"):
+                self._clips().write(self._found_clips())
 
     def _forget_spans(self) -> None:
         """What spans have left is in the answers of the shots stage by now."""
         self.store.remove(shot_spans.FOLDER)
 
-    def source_ends(self) -> list[SourceEnd]:
-        """What became of every candidate; those not indexed yet are left out."""
-        shots = {end.item.id: end for end in self._index_phase().ends() if not end.missing}
-        built = self._built()
-        ends = []
-        for end in self._sources_phase().ends():
-            candidate = end.item.subject
-            assert isinstance(candidate, Candidate)
-            if end.state != "kept":
-                ends.append(SourceEnd(candidate, None, None, None, end.entry))
-                continue
-            source, probe = _source(end), end.item[Probe]
-            twin = built[source.id]
-            if twin.id != candidate.id:
-                ends.append(SourceEnd(candidate, source, probe, None, None, twin.uri))
-            elif source.id in shots:
-                indexed = shots[source.id]
-                found = indexed.item[Shots] if indexed.state == "kept" else None
-                ends.append(SourceEnd(candidate, source, probe, found, indexed.entry))
-        return ends
+    def source_ends(self) -> Iterator[SourceEnd]:
+        """What became of every candidate, sorted by id; those not indexed yet are left out.
+
+        The shots of some films are held at a time: of all together they are as many as there are clips.
+        """
+        built, index, probed = self._built(), self._index_phase(), self._sources_phase().ends()
+        while page := list(islice(probed, _FILMS)):
+            mine = [end for end in page if end.state == "kept" and built[_source(end).id].id == end.item.id]
+            rows = sorted(map(_source_row, mine), key=lambda row: row.id)
+            indexed = {end.item.id: end for end in index.page_ends(rows) if not end.missing}
+            for end in page:
+                if (ended := _source_end(end, built, indexed)) is not None:
+                    yield ended
 
     def _built(self) -> dict[str, Candidate]:
         """Source id → the candidate that it is built from. Of several with one content, what is said of them decides,
@@ -176,12 +173,13 @@ class Build:
         return self._named
 
     def _source_rows(self) -> list[Row]:
-        sources: dict[str, Row] = {}
         built = self._built()
-        for end in self._sources_phase().ends():
-            if end.state == "kept" and built[(source := _source(end)).id].id == end.item.id:
-                sources[source.id] = Row.of(source, {Probe.name: end.item[Probe]})
-        return [sources[key] for key in sorted(sources)]
+        rows = [
+            _source_row(end)
+            for end in self._sources_phase().ends()
+            if end.state == "kept" and built[_source(end).id].id == end.item.id
+        ]
+        return sorted(rows, key=lambda row: row.id)
 
     def films(self) -> dict[str, str]:
         """Source id -> the film that it is of, where the manifest that named it says so."""
@@ -209,6 +207,10 @@ class Build:
         """The clip table, sorted by id, a page at a time; empty before there is one of these sources and settings."""
         return self._clips().rows()
 
+    def count_clips(self) -> int:
+        """The length of the clip table."""
+        return self._clips().count()
+
     def check_clips(self, annotated: bool = False) -> None:
         """Raises `ConfigError` unless the clip table is that of these sources and settings and, if asked, every clip of
         it has ended."""
@@ -232,10 +234,11 @@ class Build:
         return ClipTable(self.store, digest.hexdigest())
 
     def _found_clips(self) -> Iterator[Row]:
-        for end in self.source_ends():
-            if end.source and end.probe and end.shots:
-                for clip in clips_of(end.source, end.probe, end.shots):
-                    yield Row.of(clip, {Probe.name: end.probe})
+        for end in self._index_phase().ends(_FILMS):
+            source = end.item.subject
+            if end.state == "kept" and isinstance(source, Source):
+                for clip in clips_of(source, end.item[Probe], end.item[Shots]):
+                    yield Row.of(clip, {Probe.name: end.item[Probe]})
 
     def remake(self, ids: Sequence[str], asking: Stage) -> None:
         """Runs one more stage on some clips, so that the media which it asks for are made where they are missing."""
@@ -380,6 +383,27 @@ def _source(end: End) -> Source:
     assert isinstance(candidate, Candidate)
     sha256 = end.item[Probe].sha256
     return Source(id=sha256[:16], uri=candidate.uri, kind=candidate.kind, metadata=candidate.metadata)
+
+
+def _source_row(end: End) -> Row:
+    """A source as the index phase takes it, from how its candidate ended."""
+    return Row.of(_source(end), {Probe.name: end.item[Probe]})
+
+
+def _source_end(end: End, built: Mapping[str, Candidate], indexed: dict[str, End]) -> SourceEnd | None:
+    """What became of a candidate that was probed, given the sources that were indexed; None if it is not yet known."""
+    candidate = end.item.subject
+    assert isinstance(candidate, Candidate)
+    if end.state != "kept":
+        return SourceEnd(candidate, None, None, None, end.entry)
+    source, probe = _source(end), end.item[Probe]
+    twin = built[source.id]
+    if twin.id != candidate.id:
+        return SourceEnd(candidate, source, probe, None, None, twin.uri)
+    found = indexed.pop(source.id, None)
+    if found is None:
+        return None
+    return SourceEnd(candidate, source, probe, found.item[Shots] if found.state == "kept" else None, found.entry)
 
 
 def _rank(candidate: Candidate) -> tuple[bool, str, str, str]:

@@ -5,12 +5,14 @@ It knows what it was made of, so that clips of other sources or other settings a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from demix.engine.buckets import Buckets
 from demix.engine.row import Row, from_columns, to_columns
 from demix.store import Store
 
@@ -18,6 +20,10 @@ _KEY = "clips.parquet"
 _OF = b"demix.clips_of"
 _SCHEMA = pa.schema([(name, pa.string()) for name in to_columns([])])
 _PAGE = 4096
+_GATHERED = 256
+"""Rows at a time on their way to the disk."""
+_MANY = 1 << 40
+"""Bytes, as far as is known beforehand: there may be any number of clips."""
 
 
 class ClipTable:
@@ -33,16 +39,40 @@ class ClipTable:
             return False
         return (pq.read_schema(self.store.local(_KEY)).metadata or {}).get(_OF) == self.of
 
+    def count(self) -> int:
+        """How many clips there are; 0 where the table does not exist."""
+        return int(pq.read_metadata(self.store.local(_KEY)).num_rows) if self.exists() else 0
+
     def rows(self) -> Iterator[Row]:
         """All clips, read a page at a time; none where the table does not exist."""
         if self.exists():
             for batch in pq.ParquetFile(self.store.local(_KEY)).iter_batches(batch_size=_PAGE):
                 yield from from_columns(batch.to_pydict())
 
-    def write(self, rows: Sequence[Row]) -> None:
-        columns = to_columns(sorted(rows, key=lambda row: row.id))
-        with self.store.write(_KEY) as path:
-            pq.write_table(pa.table(columns, schema=_SCHEMA.with_metadata({_OF: self.of})), path, row_group_size=_PAGE)
+    def write(self, rows: Iterable[Row]) -> None:
+        """Rows in any order, as many as there are: they are sorted on the disk."""
+        with Buckets(_SCHEMA, _MANY) as buckets:
+            remaining = iter(rows)
+            while some := list(islice(remaining, _GATHERED)):
+                buckets.add(pa.table(to_columns(some), schema=_SCHEMA))
+            with (
+                self.store.write(_KEY) as path,
+                pq.ParquetWriter(path, _SCHEMA.with_metadata({_OF: self.of})) as writer,
+            ):
+                for table in _groups(table for _, table in buckets.read()):
+                    writer.write_table(table, row_group_size=_PAGE)
+
+
+def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Tables whose ids follow one another, each sorted and joined to those behind it until a page is full."""
+    gathered: list[pa.Table] = []
+    for table in tables:
+        gathered.append(table.take(pc.sort_indices(table["id"])))
+        if sum(map(len, gathered)) >= _PAGE:
+            yield pa.concat_tables(gathered)
+            gathered = []
+    if sum(map(len, gathered)):
+        yield pa.concat_tables(gathered)
 
 
 def remove_clips(store: Store) -> None:

@@ -117,13 +117,12 @@ class _Rows:
         self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def all(self) -> Iterator[Row]:
-        sources = self._build.source_ends()
-        for end in sources:
+        for end in self._build.source_ends():
             if end.state != "kept":
                 yield self._ended_candidate(end)
         for clip in self._build.clip_phase().ends():
             yield self._clip(clip)
-        for end in sources:  # last, as only now all clips are counted
+        for end in self._build.source_ends():  # last, as only now all clips are counted
             yield self._source(end)
 
     def _clip(self, end: End) -> Row:

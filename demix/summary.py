@@ -55,9 +55,9 @@ def summarise(build: Build, *, annotated: bool = True) -> Summary:
     if sources.total != len(build.named):
         raise SumRuleError(f"{len(build.named)} files were named, {sources.total} of them ended")
     if not annotated:
-        return Summary(sources, sum(1 for _ in build.clip_rows()), None, by_machine=by_machine)
+        return Summary(sources, build.count_clips(), None, by_machine=by_machine)
     phase = build.clip_phase()
-    listed = sum(1 for _ in build.clip_rows())
+    listed = build.count_clips()
     clips, seconds = Funnel([step.stage.name for step in phase.steps]), 0.0
     for item in phase.ends():
         if item.state == "kept":

@@ -182,10 +182,13 @@ class Phase:
                 to_run[step.stage.name] += unknown
         return done, to_run
 
-    def ends(self) -> Iterator[End]:
-        """How every item ended, page by page, with all its records."""
-        for page in _pages(self.rows()):
-            yield from self.page_ends(page)
+    def ends(self, size: int = _PAGE) -> Iterator[End]:
+        """How every item ended, with all its records; `size` of them are looked up at a time."""
+        for page in _pages(self.rows(), size):
+            found = self.page_ends(page)
+            found.reverse()
+            while found:
+                yield found.pop()  # what is read of its records goes with it
 
     def page_ends(self, page: Sequence[Row]) -> list[End]:
         """How some items ended, in their order."""
@@ -232,7 +235,7 @@ def _fingerprint(stage: Stage, known: Mapping[str, str], ledger: Ledger) -> str:
     return former if left else text
 
 
-def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+def _pages(rows: Iterable[Row], size: int = _PAGE) -> Iterator[list[Row]]:
     remaining = iter(rows)
-    while page := list(islice(remaining, _PAGE)):
+    while page := list(islice(remaining, size)):
         yield page

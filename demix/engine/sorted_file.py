@@ -25,9 +25,15 @@ def rows_of(path: Path, ids: Sequence[str], columns: Sequence[str] | None = None
     state = path.stat()
     metadata = _metadata(path, (state.st_ino, state.st_mtime_ns, state.st_size))
     with pq.ParquetFile(path, metadata=metadata) as file:
-        # What is read at once is small, and Arrow's threads would each keep memory that they freed.
-        table = file.read_row_groups(_groups(metadata, min(ids), max(ids)), columns=columns, use_threads=False)
-    return table.filter(pc.is_in(table[ID], value_set=pa.array(ids, pa.string())))
+        wanted = pa.array(ids, pa.string())
+        found = [
+            pa.schema([file.schema_arrow.field(name) for name in columns or file.schema_arrow.names]).empty_table()
+        ]
+        for group in _groups(metadata, min(ids), max(ids)):
+            # One at a time: ids that lie far apart are in many. Arrow's threads would each keep memory that they freed.
+            table = file.read_row_group(group, columns=columns, use_threads=False)
+            found.append(table.filter(pc.is_in(table[ID], value_set=wanted)))
+    return pa.concat_tables(found)
 
 
 @lru_cache(maxsize=32)
