@@ -37,7 +37,7 @@ class Elsewhere(Square):
 def run(runner: RayRunner, root: Path, *stages, count: int = 12) -> dict[str, str]:
     made = Phase("toys", stages, Store(str(root)), lambda: rows(clips(count)))
     seen: list[str] = []
-    options = RunOptions(engine=EngineSettings(batch_rows=3, max_attempts=2), total=count, log_folder=root / "logs")
+    options = RunOptions(engine=EngineSettings(batch_rows=3, max_attempts=2), log_folder=root / "logs")
     made.run(lambda: runner, options, lambda row: seen.append(row.id))
     assert sorted(seen) == [clip.id for clip in clips(count)]
     return {end.item.id: end.entry.body if end.state == "failed" else end.state for end in made.ends()}
