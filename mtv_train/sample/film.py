@@ -19,7 +19,9 @@ def write_film(path: Path, video: Tensor, sound: Track | None, fps: Fraction, cr
     """`video` uint8 (frames, height, width, 3); `sound`, if any, exactly as long, or silence. The same input gives the
     same bytes, with the same libraries."""
     with atomic(path) as aside, av.open(str(aside), "w", options={"fflags": "+bitexact"}) as container:
-        pictures = container.add_stream("libx264", rate=fps, options={"crf": str(crf), "threads": "1"})
+        # x264's macroblock tree reads memory that it has not written, and so encodes the same pictures differently.
+        options = {"crf": str(crf), "threads": "1", "x264-params": "mbtree=0"}
+        pictures = container.add_stream("libx264", rate=fps, options=options)
         pictures.height, pictures.width = int(video.shape[1]), int(video.shape[2])
         pictures.pix_fmt = "yuv420p"
         heard = _carried(sound) if sound is not None else None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,3 +59,27 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
 def test_a_film_without_sound(tmp_path: Path) -> None:
     write_film(tmp_path / "film.mp4", _video(), None, FPS)
     assert read_whole(tmp_path / "film.mp4", MediaLimits(), 10).wave is None
+
+
+WAVES = """
+import sys
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+import torch
+from mtv_train.sample.film import write_film
+x, y, t = torch.arange(160), torch.arange(120)[:, None], torch.arange(12)[:, None, None]
+grey = 127 + 100 * torch.sin((x + 3 * t) / 40) + y / 6
+write_film(Path(sys.argv[1]), grey.clamp(0, 255).to(torch.uint8)[..., None].repeat(1, 1, 1, 3), None, Fraction(24))
+"""
+
+
+@pytest.mark.slow
+def test_the_same_pictures_are_the_same_bytes_whatever_lies_in_memory(tmp_path: Path) -> None:
+    """x264 has read memory that it had not written; `MALLOC_PERTURB_` says what lies in such memory (glibc)."""
+    for fill in ("1", "165"):
+        environment = os.environ | {"MALLOC_PERTURB_": fill}
+        subprocess.run([sys.executable, "-c", WAVES, str(tmp_path / f"{fill}.mp4")], env=environment, check=True)
+    assert (tmp_path / "1.mp4").read_bytes() == (tmp_path / "165.mp4").read_bytes()
