@@ -14,6 +14,7 @@ from torch import Tensor
 from mtv_train.config import TrainSettings
 from mtv_train.data.batch import BadSample, Batch
 from mtv_train.distributed.world import World
+from mtv_train.train.checkpoint import committed
 from mtv_train.train.metrics import Meter, flat_numbers, line, peak_tflops, refuse_not_finite
 from mtv_train.train.sinks import Sink, make_sinks
 from mtv_train.train.state import Position
@@ -99,7 +100,8 @@ class Journal:
             "samples_seen": position.samples_seen,
             "total_samples": position.total_samples,
         }
-        refuse_not_finite(numbers, self._last_step + 1, position.step)
+        saved = self._world.share(max(committed(self._run), default=None))
+        refuse_not_finite(numbers, self._last_step + 1, position.step, saved)
         numbers[f"loss_of_stage/{position.stage}"] = numbers["loss"]
         log.info("%s", line({"step": position.step, **numbers}))
         for sink in self._sinks:

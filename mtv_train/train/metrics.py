@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from demix.config import ConfigError
 from mtv_train.config import LogSettings, TrainSettings
 from mtv_train.distributed.world import World
 from mtv_train.model.flops import FlopCount, count_flops
@@ -54,8 +55,9 @@ PEAK_TFLOPS = {
 log = logging.getLogger("mtv_train")
 
 
-class NotFinite(RuntimeError):
-    """The loss or the gradient's norm became infinite or no number; the message says since when."""
+class NotFinite(ConfigError):
+    """The loss or the gradient's norm became infinite or no number; the message says since when, and how to go on: the
+    same command would end in the same place."""
 
 
 def flops_of(settings: TrainSettings) -> FlopCount:
@@ -126,13 +128,20 @@ class Meter:
         }
 
 
-def refuse_not_finite(numbers: Mapping[str, Any], first: int, last: int) -> None:
-    """Raises `NotFinite` where the numbers of steps `first` to `last` are not."""
-    if not (math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"])):
-        raise NotFinite(
-            f"loss {numbers['loss']}, gradient norm {numbers['grad_norm']} in steps {first} to {last} (by subset: "
-            f"{numbers['losses']}); the last checkpoint is from before it: lower optim.lr or optim.clip and resume"
-        )
+def refuse_not_finite(numbers: Mapping[str, Any], first: int, last: int, saved: int | None) -> None:
+    """Raises `NotFinite` where the numbers of steps `first` to `last` are not. `saved`: the newest checkpoint's step."""
+    if math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"]):
+        return
+    calmer = "a lower optim.lr or optim.clip, or more optim.warmup_steps"
+    remedy = (
+        f"the checkpoint of step {saved} is from before it: give the command again with {calmer}, and --accept-changes"
+        if saved is not None
+        else f"there is no checkpoint yet: begin again in another --run with {calmer}"
+    )
+    raise NotFinite(
+        f"loss {numbers['loss']}, gradient norm {numbers['grad_norm']} in steps {first} to {last} (by subset: "
+        f"{numbers['losses']}); {remedy}"
+    )
 
 
 def memory_gib(device: torch.device) -> float:

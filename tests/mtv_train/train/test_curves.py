@@ -14,7 +14,7 @@ import torch
 from tensorboardX.proto import event_pb2
 
 from mtv_train.config import LogSettings
-from mtv_train.train.metrics import peak_of, peak_tflops
+from mtv_train.train.metrics import NotFinite, peak_of, peak_tflops, refuse_not_finite
 from mtv_train.train.sinks import JsonLines, TensorBoard, WeightsAndBiases, read_metrics
 
 
@@ -104,3 +104,13 @@ def test_an_unknown_card_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest
     assert peak_tflops(LogSettings(), torch.device("cuda")) == 0
     assert "NVIDIA X1: its peak is not known here" in caplog.text
     assert peak_tflops(LogSettings(peak_tflops=10), torch.device("cuda")) == 10
+
+
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [(None, "no checkpoint yet: begin again in another --run"), (20, "checkpoint of step 20 .* and --accept-changes")],
+)
+def test_numbers_that_are_none_come_with_advice_that_can_work(saved: int | None, said: str) -> None:
+    numbers = {"loss": float("nan"), "grad_norm": 1.0, "losses": {}}
+    with pytest.raises(NotFinite, match=said):
+        refuse_not_finite(numbers, 21, 30, saved)
