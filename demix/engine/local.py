@@ -95,11 +95,9 @@ class LocalRunner:
                 if first is not None:
                     process.become(first)
                 answer = process.ask(message)
-            except (EOFError, ConnectionError):
+            except _Died:
                 process.end()
-                if self._closed:
-                    raise
-                continue
+                continue  # where the runner was closed, there is no other to take
             except BaseException:
                 self._put_back(process)
                 raise
@@ -113,7 +111,7 @@ class LocalRunner:
     def _taken(self, log_folder: Path | None) -> _Process:
         with self._lock:
             if self._closed:
-                raise EOFError("the runner is closed")
+                raise RuntimeError("the runner is closed")
             if self._idle:
                 return self._idle.pop()
             process = _Process(log_folder)
@@ -123,6 +121,10 @@ class LocalRunner:
     def _put_back(self, process: _Process) -> None:
         with self._lock:
             self._idle.append(process)
+
+
+class _Died(Exception):
+    """A worker process is gone."""
 
 
 class _Process:
@@ -144,9 +146,13 @@ class _Process:
             self._was = first
 
     def ask(self, message: Any) -> Any:
-        """Raises what the other side raises, `EOFError` or `ConnectionError` if it dies."""
-        self._channel.send_bytes(pickle.dumps(message))
-        what, answer = pickle.loads(self._channel.recv_bytes())
+        """Raises what the other side raises, `_Died` if it does not answer any more."""
+        sent = pickle.dumps(message)
+        try:
+            self._channel.send_bytes(sent)
+            what, answer = pickle.loads(self._channel.recv_bytes())
+        except (EOFError, ConnectionError):
+            raise _Died from None
         if what == "error":
             raise answer
         return answer
