@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 from demix.weights.registry import WeightsBroken
 
@@ -77,7 +78,7 @@ def _names(path: Path) -> list[str]:
     return list(_reader(path).get_all_records())
 
 
-def _reader(path: Path):  # type: ignore[no-untyped-def]  # torch has no type for it
+def _reader(path: Path) -> Any:
     """Torch's own reader of archives: another one could see other members in the same bytes."""
     import torch
 
