@@ -108,7 +108,7 @@ def assemble(transformer: Path, backbone: Path, audio_encoder: Path, dtype: torc
             raise ConfigError(f"{folder}: holds no {held}; see `mtv_train assemble --help` for what is to be given")
     scheduler = json.loads((backbone / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
     return MTVPipeline(
-        tokenizer=AutoTokenizer.from_pretrained(backbone / "tokenizer"),
+        tokenizer=AutoTokenizer.from_pretrained(backbone / "tokenizer", trust_remote_code=False),
         text_encoder=T5EncoderModel.from_pretrained(backbone / "text_encoder", torch_dtype=dtype),
         audio_encoder=Wav2Vec2Model.from_pretrained(audio_encoder),
         vae=AutoencoderKLCogVideoX.from_pretrained(backbone / "vae", torch_dtype=dtype),

@@ -109,7 +109,7 @@ def make_text_encoder(
         with _seeded(seed, "text", dtype):
             encoder = T5EncoderModel(config)
         return ByT5Tokenizer(), encoder.eval().requires_grad_(False)
-    tokenizer = _loaded(AutoTokenizer.from_pretrained, settings, settings.source, "tokenizer")
+    tokenizer = _loaded(AutoTokenizer.from_pretrained, settings, settings.source, "tokenizer", trust_remote_code=False)
     encoder = _loaded(T5EncoderModel.from_pretrained, settings, settings.source, "text_encoder", torch_dtype=dtype)
     return tokenizer, encoder.eval().requires_grad_(False)
 

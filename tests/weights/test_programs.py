@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -154,6 +155,9 @@ def test_nobody_else_reads_what_can_run_code(package: str) -> None:
                 word for word in node.keywords if word.arg == "allow_pickle" and ast.unparse(word.value) != "False"
             ]
             assert not pickles, f"{name} calls {called} with allow_pickle"
+            # Without it, a folder that brings code of its own has transformers ask at the terminal.
+            if re.search(r"Auto[A-Z]\w+\.from_pretrained$", called):
+                assert "trust_remote_code=False" in ast.unparse(node), f"{name} calls {called}"
             for reader, allowed in READ_BY.items():
                 if called == reader or called.endswith(f".{reader}"):
                     assert name in allowed, f"{name} calls {called}"

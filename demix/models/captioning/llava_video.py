@@ -52,7 +52,7 @@ class LlavaVideo:
         config = LlavaVideoConfig.read(folder)
         self.side = config.vision_config["image_size"]
         self.network = load_strictly(LlavaVideoNetwork, folder, config=config, dtype=self.dtype).to(self.device)
-        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self.writer = Writer(self.network, self.tokenizer, settings)
 
     @staticmethod

@@ -50,7 +50,7 @@ class Qwen3Vl:
         self.device = torch_device(device)
         folder = weights.folder(settings.weights)
         dtype: torch.dtype = getattr(torch, settings.dtype)
-        self.processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+        self.processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self.network = load_strictly(Qwen3VLForConditionalGeneration, folder, dtype=dtype).to(self.device)
         self.writer = Writer(self.network, self.processor.tokenizer, settings)
 
