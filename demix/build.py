@@ -41,7 +41,7 @@ from demix.sources.fetch import stamp_of
 from demix.stage import Stage
 from demix.stages import shot_spans
 from demix.stages.shots import clips_of
-from demix.store import Store
+from demix.store import Store, sweep
 
 CANDIDATES, TIMINGS, FINISHED = "candidates.jsonl", "timings.jsonl", "finished.json"
 
@@ -289,8 +289,16 @@ class Build:
             for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
                 if folder is not None:
                     locks.enter_context(lock.held(folder))
+            locks.push(self._sweep)
             locks.callback(self.close)
             yield
+
+    def _sweep(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After an interruption: removes what workers that have been ended were writing."""
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
+                if folder is not None:
+                    sweep(folder)
 
     def close(self) -> None:
         if self._here is not None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 import psutil
@@ -67,6 +68,13 @@ class Session:
         while not any(name in _name(process) for process in list(self.family.values())):
             assert self._read(), f"ended before it started {name!r}: {self.text[-3000:]}"
             assert time.monotonic() < deadline, f"no {name!r} in {seconds} s: {self.text[-3000:]}"
+
+    def until_file(self, folder: Path, pattern: str, seconds: float) -> None:
+        """Waits for a file below a folder."""
+        deadline = time.monotonic() + seconds
+        while not any(fnmatch(name, pattern) for _, _, names in os.walk(folder) for name in names):
+            assert self._read(), f"ended before there was a {pattern}: {self.text[-3000:]}"
+            assert time.monotonic() < deadline, f"no {pattern} within {seconds} s"
 
     def until_loaded(self, library: str, seconds: float) -> None:
         """Waits until the command has loaded a library of machine code."""

@@ -16,7 +16,7 @@ import pytest
 from demix.engine import log
 from tests.build.corpus import ADDRESS
 from tests.build.running import SEQUENTIAL, demix
-from tests.films import make_film
+from tests.films import Shot, make_film
 from tests.films.demo import make_demo
 from tests.mtv_train.datasets import TinyClip, write_tars
 from tests.mtv_train.sample.making import write_model
@@ -144,18 +144,43 @@ def test_build_annotate_and_pack_end_at_a_terminal(start: Start, film: Path, tmp
     check(start(*DEMIX, "build", film, "--kind", "talking_head", "--output", tmp_path / "other", *local).end(400))
     check(start(*DEMIX, "index", film, "--kind", "talking_head", "--output", data, *local).end(200))
 
-    session = start(*DEMIX, "annotate", "--output", data, *local)
+    session = start(*DEMIX, "annotate", "--output", data, "--runner", "ray", *local)
     session.until_process("MapWorker", 100)
     session.press(CTRL_C)
     check_interrupted(session.end(60), 130, "give the same command again")
     check(start(*DEMIX, "annotate", "--output", data, *local).end(400))
 
-    session = start(*DEMIX, "pack", "--output", data, *local)
+    session = start(*DEMIX, "pack", "--output", data, "--runner", "ray", *local)
     session.until_process("gcs_server", 100)
     session.press(CTRL_C)
     check_interrupted(session.end(60), 130, "give the same command again")
     check(start(*DEMIX, "pack", "--output", data, *local).end(200))
     assert temporary() == []
+
+
+@pytest.mark.parametrize(
+    ("runner", "send", "status"),
+    [
+        ("auto", "SIGTERM", 143),
+        pytest.param("auto", "SIGINT", 130, marks=pytest.mark.slow),
+        pytest.param("ray", "SIGTERM", 143, marks=pytest.mark.slow),
+    ],
+)
+def test_clips_that_are_being_cut_leave_nothing_half_written(
+    start: Start, runner: str, send: str, status: int, tmp_path: Path
+) -> None:
+    """Interrupted while ffmpeg writes a clip into the work store."""
+    make_film(tmp_path / "film.mp4", (Shot("china", 12.0),), size=(640, 360), seed=3)
+    data, order = tmp_path / "data", ("--set", 'order=["length", "clip_media"]')
+    slow = ("--set", "clip_media.preset=slower")
+    ran = demix("index", tmp_path / "film.mp4", "--output", data, *SEQUENTIAL, *order, *slow)
+    log.configure(None)
+    assert ran.status == 0, ran.err
+    session = start(*DEMIX, "annotate", "--output", data, "--runner", runner, "--address", "local")
+    session.until_file(data, ".*.tmp.mp4", 120)
+    os.kill(session.pid, getattr(signal, send))
+    check_interrupted(session.end(60), status, "give the same command again")
+    assert not [path for path in data.rglob(".*") if path.name != ".work"]
 
 
 @pytest.mark.slow
