@@ -1,6 +1,7 @@
 """What pictures of a film tell that its header does not, or states wrongly: fields and brightness.
 
-A few runs of frames are decoded, spread over the film and begun at key frames. Runs in the sandbox's child.
+A few short runs of frames are decoded, spread over the film and begun at key frames, and longer ones where one of these
+is combed or a flag speaks of fields. Runs in the sandbox's child.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ from av.video.stream import VideoStream
 
 from demix.media.colour import HDR, luminance
 
-RUN = 12
-"""Frames of a run: two cycles of telecine and the frames that a filter needs to begin."""
+_SCOUT, _RUN = 4, 12
+"""Frames of a run: so many of telecined film hold a combed one; two of its cycles, and what a filter needs to begin."""
 _RUNS = (2, 24)
 """Fewest and most."""
-_SHARE = 25
+_SHARE = {_SCOUT: 50, _RUN: 25}
 """One frame of so many is decoded, in films that are long enough."""
+_OFTEN_FIELDS = ("mpeg2video", "dvvideo")
+"""Codecs of discs, broadcasts and tape."""
+_WIDTH = 480
+"""Pixels of a line, at least, in which combs are looked for."""
 _BLOCK = 16
 """Pixels of a side of the blocks in which combs are looked for."""
 _COMB_STEP, _COMB_RATIO = 5.0, 1.4
@@ -71,25 +76,33 @@ class Survey:
 def survey(container: InputContainer, stream: VideoStream, times: Sequence[int], keys: Sequence[int]) -> Survey:
     """Looks at frames of `stream`. `times` are the pts of all frames, ascending, `keys` those of key frames."""
     seen = Survey()
-    for run in _runs(container, stream, times, keys):
-        _look(seen, stream, run)
+    hinted = stream.codec_context.codec.canonical_name in _OFTEN_FIELDS
+    for run in _runs(container, stream, times, keys, _SCOUT):
+        hinted = hinted or any(frame.interlaced_frame for frame in run)
+        seen.combs += [combed_share(luma_of(frame)) for frame in run]
+        if (transfer := run[0].color_trc) in (16, 18):
+            seen.peak = max(seen.peak, highlights(run[0], HDR[transfer == 18]))
+    if hinted or any(seen.combs):
+        seen.combs.clear()
+        for run in _runs(container, stream, times, keys, _RUN):
+            _look(seen, stream, run)
     return seen
 
 
 def _runs(
-    container: InputContainer, stream: VideoStream, times: Sequence[int], keys: Sequence[int]
+    container: InputContainer, stream: VideoStream, times: Sequence[int], keys: Sequence[int], length: int
 ) -> Iterator[list[VideoFrame]]:
     """Runs of neighbouring frames. From one key frame no more is decoded than its share of the frames allowed."""
-    allowed = max(3 * _RUNS[0] * RUN, len(times) // _SHARE)
-    count = min(max(allowed // (2 * RUN), _RUNS[0]), _RUNS[1])
+    allowed = max(2 * _RUNS[0] * length, len(times) // _SHARE[length])
+    count = min(max(allowed // (2 * length), _RUNS[0]), _RUNS[1])
     wanted = [times[(2 * number + 1) * len(times) // (2 * count)] for number in range(count)]
     starts = sorted({*keys, times[0]})
     for key, targets in groupby(wanted, key=lambda pts: starts[max(bisect_right(starts, pts) - 1, 0)]):
-        yield from _runs_from(container, stream, key, list(targets), allowed // count)
+        yield from _runs_from(container, stream, key, list(targets), allowed // count, length)
 
 
 def _runs_from(
-    container: InputContainer, stream: VideoStream, key: int, targets: list[int], allowed: int
+    container: InputContainer, stream: VideoStream, key: int, targets: list[int], allowed: int, length: int
 ) -> Iterator[list[VideoFrame]]:
     left = allowed * len(targets)
     run: list[VideoFrame] = []
@@ -98,9 +111,9 @@ def _runs_from(
         for frame in container.decode(stream):
             left -= 1
             # Where the target is out of reach the last frames that may be decoded do as well.
-            if run or frame.pts is None or frame.pts >= targets[0] or left < RUN * len(targets):
+            if run or frame.pts is None or frame.pts >= targets[0] or left < length * len(targets):
                 run.append(frame)
-            if len(run) == RUN:
+            if len(run) == length:
                 yield run
                 run, targets = [], targets[1:]
             if not targets or left <= 0:
@@ -118,8 +131,6 @@ def _look(seen: Survey, stream: VideoStream, run: Sequence[VideoFrame]) -> None:
         seen.repeats += repeated in ("top", "bottom")
         seen.frames += 1
     seen.combs += [combed_share(luma_of(frame)) for frame in run]
-    if (transfer := stream.codec_context.color_trc) in (16, 18):
-        seen.peak = max(seen.peak, highlights(run[0], HDR[transfer == 18]))
 
 
 def _judged(stream: VideoStream, run: Sequence[VideoFrame]) -> Iterator[dict[str, Any]]:
@@ -152,6 +163,7 @@ def combed_share(luma: np.ndarray) -> float:
     """Share of the blocks of a picture whose neighbouring lines show different moments."""
     if min(luma.shape) < 2 * _BLOCK:
         return 0.0
+    luma = np.ascontiguousarray(luma[:, :: max(1, luma.shape[1] // _WIDTH)])
     size = luma.shape[1] // _BLOCK, luma.shape[0] // _BLOCK
     other, same = cv2.absdiff(luma[:-2], luma[1:-1]), cv2.absdiff(luma[:-2], luma[2:])
     steps = [cv2.resize(lines, size, interpolation=cv2.INTER_AREA).astype(np.float32) for lines in (other, same)]
