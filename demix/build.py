@@ -6,6 +6,7 @@ work store holds the tables between the phases:
     candidates.jsonl      what was named on the command line
     clips.parquet         the clip table, sorted by id
     ledger/  media/       what the stages answered and made
+    sources/              the state of a source's file in which its content was last seen
     timings.jsonl         how long each phase took, run by run
     finished.json         what the manifests and the report in the dataset stand for; absent while work is going on
 """
