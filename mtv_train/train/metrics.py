@@ -129,7 +129,7 @@ class Meter:
 
 
 def refuse_not_finite(numbers: Mapping[str, Any], first: int, last: int, saved: int | None) -> None:
-    """Raises `NotFinite` where the numbers of steps `first` to `last` are not. `saved`: the newest checkpoint's step."""
+    """Raises `NotFinite` where numbers of steps `first` to `last` are not. `saved`: the newest checkpoint's step."""
     if math.isfinite(numbers["loss"]) and math.isfinite(numbers["grad_norm"]):
         return
     calmer = "a lower optim.lr or optim.clip, or more optim.warmup_steps"
