@@ -37,6 +37,7 @@ from demix.here import Here
 from demix.models.missing import MissingPackage
 from demix.preflight import check_nodes, check_places, check_weights
 from demix.records import Candidate, Kind, Probe, Shots, Source
+from demix.scratch import scratch
 from demix.sources.discover import DEFAULT_KIND, discover
 from demix.sources.fetch import stamp_of
 from demix.stage import Stage
@@ -290,6 +291,7 @@ class Build:
             for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
                 if folder is not None:
                     locks.enter_context(lock.held(folder))
+            locks.enter_context(scratch())
             locks.push(self._sweep)
             locks.callback(self.close)
             yield

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from demix.media.layouts import GAINS, by_count, pan, pan_one
 from demix.media.limits import MediaLimits
 from demix.media.sound import Sound, assemble, write_raw
 from demix.records import AudioStream, Clip, Probe, VideoStream
+from demix.scratch import temporary_folder
 
 av: Any = lazy_module("av")
 
@@ -113,7 +113,7 @@ def cut(
     recipe = _recipe(probe, clip, settings)
     sound = _sound_recipe(probe, probe.audio, clip, settings, Fraction(recipe.frames) / recipe.fps)
     job = _Job(source, probe, clip, recipe, ffmpeg_binary(settings.ffmpeg), limits)
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         track = Path(folder) / "track.m4a"
         if recipe.colours:
             write_table(table_beside(track), *recipe.colours)

@@ -181,6 +181,7 @@ def test_clips_that_are_being_cut_leave_nothing_half_written(
     os.kill(session.pid, getattr(signal, send))
     check_interrupted(session.end(60), status, "give the same command again")
     assert not [path for path in data.rglob(".*") if path.name != ".work"]
+    assert temporary() == []
 
 
 @pytest.mark.slow
