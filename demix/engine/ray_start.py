@@ -15,9 +15,11 @@ import ray
 
 from demix import processes
 from demix.config import ConfigError
+from demix.engine import log
 from demix.signals import Stop, handlers_kept
 
 _QUIET = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
+_LOG = log.get_logger("engine.ray")
 _STARTS = 3
 """Attempts to start Ray on this machine."""
 
@@ -52,6 +54,7 @@ def remove(session: Path) -> None:
 def _init(address: str | None, **options: Any) -> Path | None:
     began = f"session_{datetime.now():%Y-%m-%d_%H-%M-%S}"
     try:
+        _keep_reports_off_the_terminal()
         with processes.null_input(), handlers_kept():
             context = ray.init(address=address, **_QUIET | options)
     except (
@@ -64,6 +67,19 @@ def _init(address: str | None, **options: Any) -> Path | None:
         raise
     session = Path(context.address_info["session_dir"])
     return session if _is_ours(session, began) else None
+
+
+def _keep_reports_off_the_terminal() -> None:
+    """Sends what Ray prints of its own accord (a worker died, a task is tried again) to the log. It does so whatever
+    `log_to_driver` says, and has no setting for it; the engine tries again by itself, and what ends a run is raised."""
+    import ray._private.worker as internal
+
+    if hasattr(internal, "print_to_stdstream"):
+        internal.print_to_stdstream = _to_the_log
+
+
+def _to_the_log(data: dict[str, Any], ignore_prefix: bool = False) -> None:
+    _LOG.info("ray_reports", extra=log.event(process=str(data.get("pid")), lines=list(data.get("lines", ()))))
 
 
 def _is_ours(session: Path, began: str) -> bool:

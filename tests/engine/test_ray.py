@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from demix.config import ConfigError
-from demix.engine import ray_runner
+from demix.engine import ray_runner, ray_start
 from demix.engine.phase import Phase
 from demix.engine.ray_runner import RayRunner
 from demix.engine.runner import EngineSettings, RunOptions
@@ -21,7 +21,7 @@ from tests.engine.toys import Double, Judge, Square, ToySettings, clips, rows, r
 
 @pytest.fixture(scope="module")
 def runner():
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray_start.start("local", num_cpus=2)
     yield RayRunner(EngineSettings())
     ray.shutdown()
 
@@ -66,13 +66,15 @@ def test_a_worker_that_dies_costs_a_retry_and_not_the_run(runner, tmp_path):
     assert runs(Path(journal), "double", victim) == 2
 
 
-def test_an_item_that_kills_every_worker_is_quarantined_alone(runner, tmp_path):
+def test_an_item_that_kills_every_worker_is_quarantined_alone(runner, tmp_path, capsys):
     killer = clips(12)[7].id
     journal = str(tmp_path / "j")
     states = run(runner, tmp_path / "w", Double(ToySettings(behaviour={killer: "die"}, journal=journal)))
     assert {key for key, state in states.items() if state != "kept"} == {killer}
     assert "WorkerDied" in states[killer]
     assert runs(Path(journal), "double", killer) == 3, "once with its neighbours, twice alone"
+    said = capsys.readouterr()
+    assert "raylet" not in said.out + said.err, "what Ray does about it is for the log"
 
 
 @pytest.mark.slow
