@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-from demix import processes
+from demix import library_errors, processes
 from demix.errors import BrokenInstallation, DemixError, MachineTrouble
 from demix.exit_status import ExitStatus
 from demix.signals import stoppable
@@ -24,7 +24,7 @@ def run(who: str, command: Callable[[], int], go_on: str) -> int:
     def say(number: signal.Signals) -> None:
         print(f"\n{_WORDS[number]}; {go_on}", file=sys.stderr, flush=True)
 
-    with processes.null_input(), stoppable(say) as stop:
+    with library_errors.separated(), processes.null_input(), stoppable(say) as stop:
         try:
             return _guarded(who, command)
         except KeyboardInterrupt:

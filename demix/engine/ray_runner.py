@@ -22,6 +22,7 @@ from ray import cloudpickle
 from ray.data import ActorPoolStrategy
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from demix import library_errors
 from demix.config import ConfigError
 from demix.engine import ray_start
 from demix.engine.row import Row, from_columns, to_columns
@@ -85,6 +86,8 @@ class RayRunner:
         # Ray Data wants to know its input beforehand. A window of it at a time, which Ray's store holds, not this
         # process, keeps the driver's memory flat.
         self._logs_elsewhere = options.log_folder is not None
+        if options.log_folder is not None:
+            library_errors.logged_to(options.log_folder / "ray.log")
         remaining = iter(rows)
         window = _WINDOW * self.workers
         size = block_rows(options, self.workers)

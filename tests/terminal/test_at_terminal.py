@@ -69,6 +69,7 @@ def check(ended: Ended, status: int = 0) -> None:
     assert ended.readers == set(), "they have the terminal as standard input"
     assert ended.stopped == set(), "they wait for a terminal that is not theirs"
     assert ended.survivors == []
+    assert ".cc:" not in ended.text, "a line of Ray's C++ core, which says nothing to a user"
 
 
 def check_interrupted(ended: Ended, status: int, says: str) -> None:
