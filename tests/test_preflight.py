@@ -99,7 +99,7 @@ def test_a_phase_asks_for_what_was_not_asked_for_before(tmp_path: Path, monkeypa
     with build.working():
         assert build.runner
         with pytest.raises(ConfigError, match="the weights audiobox"):
-            build._runner_for(build.clip_phase())
+            build._runner_for(build.clip_phase(), build.clip_phase().survey())
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

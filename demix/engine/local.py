@@ -16,7 +16,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from demix import processes
+from demix import models, processes
 from demix.engine.row import Row
 from demix.engine.runner import EngineSettings, RunOptions, batches, block_rows
 from demix.engine.sequential import worker_spec
@@ -24,7 +24,6 @@ from demix.engine.threads import ThreadRunner
 from demix.engine.worker import Step
 from demix.errors import MachineTrouble
 from demix.machine import GO_ON
-from demix.models import MODELS
 from demix.records import Record
 from demix.store import Store
 
@@ -55,7 +54,7 @@ class LocalRunner:
         options: RunOptions,
     ) -> Iterator[Row]:
         spec = replace(worker_spec(tuple(steps), kinds, store, options), device="cpu", may_exit=True)
-        first = ("worker", pickle.dumps(spec), options.log_folder, MODELS)
+        first = ("worker", pickle.dumps(spec), options.log_folder, models.MODELS)
         most = options.engine.max_attempts
 
         def work(batch: list[Row]) -> list[Row]:

@@ -26,13 +26,14 @@ BIN = Path(sys.prefix) / "bin"
 
 
 def test_what_is_uploaded_is_small_and_whole(tmp_path: Path) -> None:
-    """No environment, no history, no demo, no tests: Ray refuses 500 MB, and a slow line wants far less."""
+    """No environment, no history, no demo, no tests: Ray refuses 500 MB, and a slow line wants far less. Weights that
+    travel in the package are 7.7 MB of it."""
     upload = tmp_path / "upload.zip"
     create_package(str(ROOT), upload, include_gitignore=True)
     names = zipfile.ZipFile(upload).namelist()
     assert {"pipelines/build_demix.py", "demix/cli.py", "demix/profiles/lite.yaml", "pyproject.toml"} <= set(names)
     assert not {name.partition("/")[0] for name in names} & {".git", ".venv", "demo", "tests", "benchmarks"}
-    assert upload.stat().st_size < 4 << 20
+    assert upload.stat().st_size < 12 << 20
 
 
 @pytest.fixture

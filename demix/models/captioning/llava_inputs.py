@@ -44,10 +44,22 @@ def frame_indices(frames: int, fps: float, most: int = 64, per_second: float = 1
 def pixels(frames: np.ndarray, side: int = 384) -> torch.Tensor:
     """uint8 RGB (frames, height, width, 3) as SigLIP wants it: float32 (frames, 3, side, side) in -1..1, squeezed to a
     square (bicubic, PIL)."""
+    squares = np.stack([_square(frame, side) for frame in frames])
+    return torch.from_numpy(squares).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _square(frame: np.ndarray, side: int) -> np.ndarray:
+    """uint8 RGB (height, width, 3) resized to (side, side, 3), the longer side first.
+
+    Pillow rounds between its two passes, so their order shows in the pixels. Up to version 12 it takes the width first,
+    from 13 on what costs less. Two calls give the latter's answer with both.
+    """
     from PIL import Image
 
-    squares = [np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)) for frame in frames]
-    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    height, width, _ = frame.shape
+    between = (width, side) if height > width else (side, height)
+    image = Image.fromarray(frame).resize(between, Image.Resampling.BICUBIC)
+    return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
 
 
 def pooled(features: torch.Tensor, pooling: Pooling, stride: int = 2) -> torch.Tensor:

@@ -75,7 +75,7 @@ def test_the_scripted_i3d_is_called_as_published(folder: Path) -> None:
 
 def test_a_pickle_instead_of_the_scripted_i3d_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, tmp_path / "i3d.pt")
-    with pytest.raises(weights.WeightsBroken, match="not a TorchScript file"):
+    with pytest.raises(weights.WeightsBroken, match="not a TorchScript archive"):
         torchscript_i3d(tmp_path / "i3d.pt", CPU)
 
 
