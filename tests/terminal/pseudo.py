@@ -28,7 +28,8 @@ class Ended:
     """What became of a command."""
 
     status: int
-    """Exit status; negative: the signal that ended it."""
+    """As a shell shows it: the exit status, or 128 + the signal that ended it. Python ends itself by the signal, even
+    where it was handled, if Ctrl-C came while machine code was imported."""
     text: str
     """All that it printed, without styles."""
     seconds: float
@@ -93,7 +94,8 @@ class Session:
         began = time.monotonic()
         while self._read():
             assert time.monotonic() - began < seconds, f"does not end: {self._hanging()}\n{self.text[-3000:]}"
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        status = code if code >= 0 else 128 - code
         self.ended.seconds = time.monotonic() - began
         self.ended.status, self.ended.text = status, self.text
         _, alive = psutil.wait_procs(list(self.family.values()), timeout=_GONE_SECONDS)
