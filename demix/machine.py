@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -34,6 +35,8 @@ _SAID = {
     errno.ENFILE: ("the machine has too many open files", "end other programs or raise fs.file-max"),
     errno.ENOMEM: ("the machine has no memory left", "end other programs or use fewer workers"),
 }
+LEAST_FREE = 1 << 30
+"""Bytes of room in a place below which what fails there says nothing of an item: a smaller one would still fit."""
 _LEAST_BYTES = 1 << 20
 """What must fit into a place that is said to be writable."""
 
@@ -103,3 +106,12 @@ def check_writable(folder: Path) -> None:
                     token.unlink(missing_ok=True)
     except FileNotFoundError as error:
         raise MachineTrouble(f"{folder}: the folder is gone; bring it back (is it mounted?), {GO_ON}") from error
+
+
+def check_room(folders: Iterable[Path]) -> None:
+    """Raises `MachineTrouble` where less than `LEAST_FREE` is left in a folder."""
+    for folder in folders:
+        if shutil.disk_usage(folder).free < LEAST_FREE:
+            raise MachineTrouble(
+                f"{folder}: less than 1 GB is free on this disk; make room or choose another place, {GO_ON}"
+            )

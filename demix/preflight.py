@@ -11,13 +11,9 @@ from pathlib import Path
 from demix import weights
 from demix.config import ConfigError
 from demix.engine.runner import EngineSettings, Runner
-from demix.errors import MachineTrouble
-from demix.machine import trouble_in
+from demix.machine import check_room, trouble_in
 from demix.stage import Stage
 from demix.store import Store
-
-LEAST_FREE = 1 << 30
-"""Bytes that must be free where work begins."""
 
 
 def check_places(dataset: Path, work: Store) -> None:
@@ -40,8 +36,7 @@ def _writable(folder: Path) -> None:
         raise ConfigError(
             f"{folder}: cannot be written ({error.strerror}); choose another --output or --work"
         ) from error
-    if shutil.disk_usage(folder).free < LEAST_FREE:
-        raise MachineTrouble(f"{folder}: less than 1 GB is free on this disk; make room or choose another place")
+    check_room([folder])
 
 
 def check_nodes(runner: Runner, places: Mapping[str, Store]) -> None:

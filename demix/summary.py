@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from demix.build import Build
 from demix.engine.funnel import Funnel, SumRuleError
 from demix.engine.ledger import Entry
 from demix.machine import speaks_of_machine
 from demix.recipe import LimitSettings
+from demix.sources.fetch import SourceChanged, SourceMissing
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class Summary:
     annotated: Funnel | None
     """What became of the clips; None before they were annotated."""
     kept_seconds: float = 0.0
-    by_machine: int = 0
-    """Sources and clips in quarantine whose errors tell of the machine; earlier versions knew no difference."""
+    causes: Counter[str] = field(default_factory=Counter)
+    """Of sources and clips in quarantine, how many failed for a cause outside them; see `_REMEDIES`."""
 
     @property
     def funnels(self) -> Sequence[tuple[str, Funnel]]:
@@ -43,7 +45,7 @@ class Summary:
 
 def summarise(build: Build, *, annotated: bool = True) -> Summary:
     """Walks the ledger and counts how every source and (with `annotated`) every clip ended."""
-    sources, by_machine = Funnel(["probe", "shots"]), 0
+    sources, causes = Funnel(["probe", "shots"]), Counter[str]()
     for end in build.source_ends():
         if end.duplicate_of:
             sources.add("probe", "dropped", "duplicate")
@@ -51,11 +53,11 @@ def summarise(build: Build, *, annotated: bool = True) -> Summary:
             sources.add("", "kept", "")
         elif end.entry is not None:
             sources.add(end.entry.stage, end.state, end.entry.reason)
-            by_machine += _is_by_machine(end.entry)
+            causes.update(_causes(end.entry))
     if sources.total != len(build.named):
         raise SumRuleError(f"{len(build.named)} files were named, {sources.total} of them ended")
     if not annotated:
-        return Summary(sources, build.count_clips(), None, by_machine=by_machine)
+        return Summary(sources, build.count_clips(), None, causes=causes)
     phase = build.clip_phase()
     listed = build.count_clips()
     clips, seconds = Funnel([step.stage.name for step in phase.steps]), 0.0
@@ -65,14 +67,32 @@ def summarise(build: Build, *, annotated: bool = True) -> Summary:
             seconds += float(item.item.clip.seconds)
         elif item.entry is not None:
             clips.add(item.entry.stage, item.state, item.entry.reason)
-            by_machine += _is_by_machine(item.entry)
+            causes.update(_causes(item.entry))
     if clips.total != listed:
         raise SumRuleError(f"{listed} clips are in the clip table, {clips.total} of them ended")
-    return Summary(sources, clips.total, clips, seconds, by_machine)
+    return Summary(sources, clips.total, clips, seconds, causes)
 
 
-def _is_by_machine(entry: Entry) -> bool:
-    return entry.status == "failed" and speaks_of_machine(entry.body)
+_REMEDIES = {
+    "machine": "failed because the machine was in trouble then (no space, a lost mount, a killed process), as their "
+    "errors say: give the same command with --retry-failed",
+    SourceMissing.__name__: "failed because the film was not there: bring it back and give the same command with "
+    "--retry-failed, or name the sources without it",
+    SourceChanged.__name__: "failed because the film was replaced after it was probed: name the sources again "
+    "(`demix build FILMS`), and the new one is probed",
+}
+"""Cause of failures that no item is to blame for → what is said of it."""
+
+
+def _causes(entry: Entry) -> Iterator[str]:
+    """Why an item is in quarantine, where that is one of `_REMEDIES`."""
+    if entry.status != "failed":
+        return
+    error = json.loads(entry.body)["error"]
+    if error in _REMEDIES:
+        yield error
+    elif speaks_of_machine(entry.body):  # earlier versions charged items with it
+        yield "machine"
 
 
 def verdict(summary: Summary, limits: LimitSettings) -> str:
@@ -106,13 +126,8 @@ def verdict(summary: Summary, limits: LimitSettings) -> str:
 
 
 def remark(summary: Summary) -> str:
-    """What is worth knowing of a build, good or not; empty if nothing is."""
-    if not summary.by_machine:
-        return ""
-    return (
-        f"{summary.by_machine} in quarantine failed because the machine was in trouble then (no space, a lost mount, a "
-        "killed process), as their errors say: give the same command with --retry-failed"
-    )
+    """What is worth knowing of a build, good or not, a line each; empty if nothing is."""
+    return "\n".join(f"{count} in quarantine {_REMEDIES[cause]}" for cause, count in sorted(summary.causes.items()))
 
 
 def _reasons(funnel: Funnel) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 
 from demix.engine.funnel import Funnel
 from demix.machine import speaks_of_machine
@@ -11,13 +12,13 @@ from demix.recipe import LimitSettings
 from demix.summary import Summary, remark, verdict
 
 
-def summary(*ends: tuple[str, str], by_machine: int = 0) -> Summary:
+def summary(*ends: tuple[str, str], **causes: int) -> Summary:
     """One source that is kept; its clips ended as (state, reason)."""
     sources, clips = Funnel(["probe", "shots"]), Funnel(["length"])
     sources.add("", "kept", "")
     for state, reason in ends:
         clips.add("" if state == "kept" else "length", state, reason)
-    return Summary(sources, len(ends), clips, by_machine=by_machine)
+    return Summary(sources, len(ends), clips, causes=Counter(causes))
 
 
 def test_a_good_build_says_nothing() -> None:
@@ -32,11 +33,20 @@ def test_thresholds_are_advised_only_where_they_dropped_something() -> None:
 
 
 def test_what_an_earlier_version_blamed_on_clips_is_said_and_costs_no_status() -> None:
-    made = summary(("failed", ""), *[("kept", "")] * 20, by_machine=1)
+    made = summary(("failed", ""), *[("kept", "")] * 20, machine=1)
     assert verdict(made, LimitSettings()) == remark(summary(("failed", ""))) == ""
     said = remark(made)
     assert "1 in quarantine failed because the machine was in trouble" in said
     assert said.endswith("give the same command with --retry-failed")
+
+
+def test_films_that_were_gone_or_replaced_are_said_with_what_helps() -> None:
+    missing, changed = remark(summary(SourceMissing=2)), remark(summary(SourceChanged=1))
+    assert "2 in quarantine failed because the film was not there: bring it back" in missing
+    assert "--retry-failed" in missing
+    assert "1 in quarantine failed because the film was replaced" in changed
+    assert "--retry-failed" not in changed
+    assert remark(summary(SourceMissing=2, SourceChanged=1)).splitlines() == [changed, missing]
 
 
 def test_failures_of_the_machine_are_known_by_their_words() -> None:

@@ -97,8 +97,10 @@ def _pack(made: Build, keep_work: bool) -> int:
         shards = pack_shards(made)
     except ShardError as error:
         raise ConfigError(str(error)) from error
-    page = finish(made, shards, keep_work=keep_work)
-    summary = summarise(made)
+    print("writing manifests and report", file=sys.stderr)
+    with busy("manifests and report"):
+        page = finish(made, shards, keep_work=keep_work)
+        summary = summarise(made)
     print_funnels(Console(), summary.funnels)
     print(f"\n{summary.kept} clips ({summary.hours:.2f} h) in {len(shards)} shards: {made.dataset}")
     print(f"report: {page}" + ("" if made.worked else " (nothing was left to do)"))
@@ -107,7 +109,7 @@ def _pack(made: Build, keep_work: bool) -> int:
 
 def _say(summary: Summary, made: Build) -> int:
     """Prints what is wrong, and returns the exit status."""
-    if note := remark(summary):
+    for note in remark(summary).splitlines():
         print(f"demix: {note}", file=sys.stderr)
     problem = verdict(summary, made.settings.limits)
     if problem:

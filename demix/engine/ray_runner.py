@@ -69,7 +69,7 @@ class RayRunner:
         context.enable_progress_bars = False
         context.print_on_execution_start = False
         context.raise_original_map_exception = True
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        _keep_errors_in_the_log()
 
     @property
     def workers(self) -> int:
@@ -178,6 +178,15 @@ def _own_errors() -> Iterator[None]:
             f"Ray cannot go on: {type(error).__name__}: {said}; look at memory, nodes and disk (Ray's own files lie in "
             f"/tmp/ray), {GO_ON}"
         ) from error
+
+
+def _keep_errors_in_the_log() -> None:
+    """What ends a run is raised, and said in a sentence; Ray Data also logs it, with hundreds of lines of traceback."""
+    logger = logging.getLogger("ray.data")
+    logger.setLevel(logging.ERROR)
+    for handler in logger.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setLevel(logging.CRITICAL)
 
 
 def _put(block: Sequence[Row]) -> ray.ObjectRef:

@@ -16,7 +16,9 @@ import soundfile
 from pydantic import Field, field_validator
 
 from demix.config import Settings
+from demix.errors import MachineSuspected
 from demix.lazy_module import lazy_module
+from demix.machine import check_room
 from demix.media import sandbox
 from demix.media.colour import is_rgb, source_of, write_table
 from demix.media.command import (
@@ -112,9 +114,10 @@ def cut(
         raise ValueError(f"{clip.id}: the source has no sound")
     recipe = _recipe(probe, clip, settings)
     sound = _sound_recipe(probe, probe.audio, clip, settings, Fraction(recipe.frames) / recipe.fps)
-    job = _Job(source, probe, clip, recipe, ffmpeg_binary(settings.ffmpeg), limits)
     with temporary_folder() as folder:
         track = Path(folder) / "track.m4a"
+        written = (track.parent, video.parent, mix.parent)
+        job = _Job(source, probe, clip, recipe, ffmpeg_binary(settings.ffmpeg), limits, written)
         if recipe.colours:
             write_table(table_beside(track), *recipe.colours)
         heard = job.cut_sound(probe.audio, sound, mix, track)
@@ -143,6 +146,8 @@ class _Job:
     recipe: Recipe
     binary: str
     limits: MediaLimits
+    written: tuple[Path, ...]
+    """Folders that the programs write to."""
 
     def cut_sound(self, audio: AudioStream, recipe: SoundRecipe, mix: Path, track: Path) -> Sound:
         seek = _seek(self.clip.start - _sound_offset(self.probe), _AUDIO_MARGIN, audio)
@@ -169,6 +174,9 @@ class _Job:
     def _run(self, command: list[str], *fds: int) -> bytes:
         try:
             return sandbox.run(command, self.limits, seconds=self.limits.cut_seconds, fds=fds)
+        except MachineSuspected:
+            check_room(self.written)
+            raise
         except MediaError as error:
             if error.kind in ("crash", "decode"):
                 check_runs(self.binary, self.limits)

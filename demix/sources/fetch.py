@@ -24,6 +24,10 @@ _SPARE = 0.1
 """Share of the disk that downloads leave free; least recently used copies go to make room."""
 
 
+class SourceMissing(FileNotFoundError):
+    """The file is not there, although what lies beside it is."""
+
+
 class SourceChanged(Exception):
     """The file is not the one that was probed: what is known of it is said of another one."""
 
@@ -157,7 +161,7 @@ def _look_at(path: Path, uri: str, was_there: bool) -> None:
                 f"{uri}: is gone with all that lay beside it; bring {path.parent} back (is it mounted?), {GO_ON}. If "
                 "it was removed on purpose, name the sources anew without it"
             ) from None
-        raise FileNotFoundError(f"{uri}: no such file on this machine; every node must reach the sources") from None
+        raise SourceMissing(f"{uri}: no such file on this machine; every node must reach the sources") from None
     except OSError as error:
         trouble = trouble_in(error, path)
         if trouble is not None:

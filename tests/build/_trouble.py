@@ -25,7 +25,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from demix import preflight, processes
+from demix import machine, processes
 from demix.cli import main as demix
 from tests.build import cheap
 
@@ -144,7 +144,7 @@ def attempt(work: Callable[[], int]) -> dict[str, object]:
 
 def main(deeds: list[tuple[str, str, str]], command: list[str]) -> int:
     cheap.register()
-    preflight.LEAST_FREE = 0
+    machine.LEAST_FREE = 0
     shown = os.dup(1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     from demix.recipe import clip_stages, index_stages, load_settings, source_stages
