@@ -234,4 +234,4 @@ def test_processes_that_sample_end_at_a_terminal(start: Start, tmp_path: Path, s
         check_interrupted(session.end(60), 130, "give the same command again")
     else:
         os.kill(session.pid, signal.SIGKILL)
-        check(session.end(60), -signal.SIGKILL)
+        check(session.end(60), 128 + signal.SIGKILL)
