@@ -58,15 +58,17 @@ class Note:
 
 
 class Doubts:
-    """The notes of one run, as every process sees them."""
+    """The notes of one run, as every process sees them. `run` is its name: a worker of an earlier run may still be at
+    work when the next begins, and what it notes is not about this one."""
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store, run: str = ""):
         self.store = store
+        self._folder = f"{_FOLDER}/{run}" if run else _FOLDER
 
     def add(self, entry: Entry, doubt: Doubt, item: str) -> None:
         """Notes a failure. Raises `MachineTrouble` or `BrokenInstallation` where it is one too many."""
         message = json.loads(entry.body)["message"]
-        with self.store.write(f"{_FOLDER}/{uuid.uuid4().hex}.json") as path:
+        with self.store.write(f"{self._folder}/{uuid.uuid4().hex}.json") as path:
             fields = {"entry": vars(entry), "doubt": asdict(doubt), "item": item, "message": message}
             path.write_text(json.dumps(fields))
         alike = [note for note in self.of(entry.stage) if _alike(note.doubt, doubt)]
@@ -83,10 +85,11 @@ class Doubts:
             self.store.remove(note.key)
 
     def clear(self) -> None:
+        """Removes the notes of all runs."""
         self.store.remove(_FOLDER)
 
     def _all(self) -> Iterator[Note]:
-        for key in self.store.keys(_FOLDER):
+        for key in self.store.keys(self._folder):
             with suppress(FileNotFoundError):  # another worker has just taken it
                 fields = json.loads(self.store.local(key).read_text())
                 entry, doubt = Entry(**fields.pop("entry")), Doubt(**fields.pop("doubt"))

@@ -7,6 +7,7 @@ the dataset.
 
 from __future__ import annotations
 
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +98,9 @@ class Phase:
         is still pending afterwards: that would be a bug.
         """
         Claims(self.store).clear()
-        Doubts(self.store).clear()
+        options = options.model_copy(update={"run": uuid.uuid4().hex})
+        doubts = Doubts(self.store, options.run)
+        doubts.clear()
         self.ledger.compact()
         for page in _pages(self.pending(options.retry_failed)):
             for row in judge(page, self.steps, self.kinds, self.ledger, retry_failed=options.retry_failed):
@@ -110,7 +113,7 @@ class Phase:
                 passed.update(self._passed(row))
                 on_done(row)
             self.ledger.compact()
-            self._settle(passed)
+            self._settle(doubts, passed)
         lost = next(self.pending(), None)
         if lost is not None:
             raise PhaseError(f"{self.name}: {lost.id} did not come to an end; please report this")
@@ -122,9 +125,8 @@ class Phase:
                 return
             yield step.stage.name
 
-    def _settle(self, passed: set[str]) -> None:
+    def _settle(self, doubts: Doubts, passed: set[str]) -> None:
         """Charges the items with the failures that are still in doubt, or raises what they tell of."""
-        doubts = Doubts(self.store)
         notes = doubts.of()
         prints = {step.stage.name: step.fingerprint for step in self.steps}
         settle(notes, passed, lambda stage: self.ledger.kept_any(stage, prints[stage]))

@@ -116,6 +116,7 @@ class RayRunner:
                 weights=options.engine.weights,
                 fetch_weights=options.engine.fetch_weights,
                 retry_failed=options.retry_failed,
+                run=options.run,
                 may_exit=True,
             )
             dataset = dataset.map_batches(

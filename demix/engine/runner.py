@@ -61,6 +61,8 @@ class RunOptions(Settings):
     total: int = 0
     """Pending items, as far as known: for sizing blocks."""
     retry_failed: bool = False
+    run: str = ""
+    """A name that no other run has; `Phase.run` gives it."""
     log_folder: Path | None = None
     on_part: Callable[[str, float], None] | None = Field(None, exclude=True)
     """Told, in this process, of parts of items that have not ended: the item's id, and how many seconds more of its

@@ -28,6 +28,7 @@ def worker_spec(
         weights=options.engine.weights,
         fetch_weights=options.engine.fetch_weights,
         retry_failed=options.retry_failed,
+        run=options.run,
     )
 
 

@@ -84,6 +84,8 @@ class WorkerSpec:
     """Folder of weights, if not this machine's own choice."""
     fetch_weights: bool = False
     retry_failed: bool = False
+    run: str = ""
+    """Name of the run, which tells its notes (`demix.engine.doubts`) from those of others."""
     may_exit: bool = False
     """Whether a hung stage may take the process with it (somebody restarts it), or only its thread is given up."""
 
@@ -97,7 +99,7 @@ class Worker:
         self.store = Store(spec.store)
         self.ledger = Ledger(self.store)
         self.claims = Claims(self.store)
-        self.doubts = Doubts(self.store)
+        self.doubts = Doubts(self.store, spec.run)
         self.log = log.get_logger("engine.worker")
         self._opened: dict[str, Stage] = {}
         self._unwritten: list[Entry] = []

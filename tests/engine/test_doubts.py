@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from demix.config import ConfigError
-from demix.engine.doubts import MOST, doubt_about
+from demix.engine.doubts import MOST, Doubt, Doubts, doubt_about
+from demix.engine.ledger import Entry
 from demix.engine.phase import Phase
 from demix.engine.row import Row
 from demix.engine.runner import EngineSettings, RunOptions
@@ -26,7 +27,7 @@ from demix.machine import trouble_in
 from demix.media.errors import MediaError
 from demix.models.service import ServiceBusy
 from demix.records import Record
-from demix.stage import Dropped, Item, Outcome
+from demix.stage import Dropped, Failed, Item, Outcome
 from demix.store import Store
 from tests.engine.toys import Double, Square, clips, rows
 
@@ -81,7 +82,14 @@ class Workers(SequentialRunner):
         rows: Any,
         options: RunOptions,
     ) -> Iterator[Row]:
-        spec = WorkerSpec(tuple(steps), tuple(steps), kinds, store.root, max_attempts=options.engine.max_attempts)
+        spec = WorkerSpec(
+            tuple(steps),
+            tuple(steps),
+            kinds,
+            store.root,
+            max_attempts=options.engine.max_attempts,
+            run=options.run,
+        )
         workers, remaining, turn = [Worker(spec), Worker(spec)], iter(rows), 0
         while batch := list(islice(remaining, 2)):
             yield from workers[turn % 2](batch)
@@ -251,3 +259,12 @@ def test_errors_of_media_libraries_are_told_from_the_systems() -> None:
     wrapped = RuntimeError("cannot write")
     wrapped.__cause__ = OSError(errno.ENOSPC, "No space left on device", "x.flac")
     assert "x.flac: no space is left on the device" in str(trouble_in(wrapped))
+
+
+def test_what_a_worker_of_an_earlier_run_notes_late_is_not_about_this_one(tmp_path: Path) -> None:
+    late, now = Doubts(Store(tmp_path), "one"), Doubts(Store(tmp_path), "two")
+    now.clear()
+    entry = Entry.of("a", "double", "f", Failed("MachineSuspected", "ended by SIGKILL"), 1, 0.0)
+    late.add(entry, Doubt("machine", "ended by SIGKILL"), "film.mp4")
+    assert now.of() == []
+    assert [note.entry for note in late.of()] == [entry]
