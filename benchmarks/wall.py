@@ -5,9 +5,10 @@
 
 `short` is a film of three minutes at 1080 lines, `long` one of two hours at 360 lines; both are a generated film
 (benchmarks/index_films.py), repeated without encoding it again. `build` builds the films of `make demo`. `--before` is
-a checkout of an older version (`git worktree add FOLDER REVISION`), which does the same in turn. Everything is run
-`--runs` times, all contestants one after the other, and the medians count: wall time, and user and system time of all
-processes that were seen below the one that is timed. On a machine with other tenants only the ratios say something.
+a checkout of an older version (`git worktree add FOLDER REVISION`), which does the same in turn, with its own
+environment where it has one (`make .venv/.ready` there). Everything is run `--runs` times, all contestants one after
+the other, and the medians count: wall time, and user and system time of all processes that were seen below the one that
+is timed. On a machine with other tenants only the ratios say something.
 """
 
 from __future__ import annotations
@@ -105,23 +106,29 @@ def timed(command: Sequence[str | Path], folder: Path, pythonpath: Path | None) 
 Run = Callable[[], tuple[float, float]]
 
 
+def python_of(checkout: Path) -> Path:
+    """The checkout's own interpreter, for what it depends on has changed since; else the one that runs this."""
+    own = checkout / ".venv" / "bin" / "python"
+    return own if own.exists() else Path(sys.executable)
+
+
 def index_runs(path: Path, work: Path, before: Path | None) -> dict[str, Run]:
     out = work / "out"
     scenes = [sys.executable, "-m", "scenedetect", "-i", path, "-o", out, "-q", "detect-adaptive", "list-scenes", "-q"]
-    ours = [sys.executable, "-m", "demix.cli", "index", path, "--output", out, "--address", "local"]
+    ours = ["-m", "demix.cli", "index", path, "--output", out, "--address", "local"]
     runs: dict[str, Run] = {
         "command": lambda: timed(scenes, out, None),
-        "index": lambda: timed(ours, out, ROOT),
+        "index": lambda: timed([sys.executable, *ours], out, ROOT),
     }
-    return runs | ({"index before": lambda: timed(ours, out, before)} if before else {})
+    return runs | ({"index before": lambda: timed([python_of(before), *ours], out, before)} if before else {})
 
 
 def build_runs(films: Path, work: Path, before: Path | None) -> dict[str, Run]:
     out = work / "out"
-    ours = [sys.executable, "-m", "demix.cli", "build", films / "sources.csv", "--output", out, "--address", "local"]
+    ours = ["-m", "demix.cli", "build", films / "sources.csv", "--output", out, "--address", "local"]
     ours += ["--keep-work", "--set", "pack.test_seed=1"]
-    runs: dict[str, Run] = {"build": lambda: timed(ours, out, ROOT)}
-    return runs | ({"build before": lambda: timed(ours, out, before)} if before else {})
+    runs: dict[str, Run] = {"build": lambda: timed([sys.executable, *ours], out, ROOT)}
+    return runs | ({"build before": lambda: timed([python_of(before), *ours], out, before)} if before else {})
 
 
 def repeated(path: Path, target: Path, seconds: float) -> Path:
