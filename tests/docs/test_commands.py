@@ -34,6 +34,12 @@ NOT_RUN = {
     "pip install .": "tests/plain_install.sh, which .ci/run calls",
     "pip install '.[train,web]'": "changes the environment; tests/plain_install.sh installs without extras",
     "make test": "would run this test within itself",
+    "make lint": "a part of `make test`",
+    "make test-all": "takes hours, and would run this test within itself",
+    "git clone <this repository> && cd demix": "the checkout that this runs in is one",
+    ".venv/bin/pytest tests/stages/test_length.py": "would run tests within a test",
+    ".venv/bin/pytest tests/stages -k voice_over": "would run tests within a test",
+    ".venv/bin/pytest -m slow tests/build": "would run tests within a test",
     "source .venv/bin/activate": "changes a person's shell; there is nothing to see in a child",
     "sed -i '/^<!-- generated/q' docs/configuration.md && demix config --reference >> docs/configuration.md": (
         "writes into the checkout; test_configuration.py holds the page against the same output"
