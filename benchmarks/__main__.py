@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "mtv_block": ("-m", "benchmarks.mtv_block", "--write"),
     "loader": ("-m", "benchmarks.loader", "--write"),
     "sampling": ("-m", "benchmarks.sampling", "--write"),
+    "long_memory": ("-m", "benchmarks.long_memory", "--write"),
     "metrics": ("-m", "benchmarks.metrics", "--write"),
 }
 """name -> arguments of python."""

@@ -105,9 +105,11 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         bars: list[Meter] = []
 
-        def told(_done: int, total: int, _latents: Any) -> None:
+        def told(done: int, total: int, _latents: Any) -> None:
             if not bars:  # how many steps there are is known when the sound has been read
-                bars.append(stack.enter_context(meter("sample", total, "steps")))
+                if done > 1:
+                    print(f"{done - 1} of {total} steps are kept from a call that ended early", file=sys.stderr)
+                bars.append(stack.enter_context(meter("sample", total - done + 1, "steps")))
             bars[0].advance()
 
         note = maker.make(request, args.output, told)

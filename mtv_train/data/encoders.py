@@ -7,7 +7,7 @@ bf16 in both. On another kind of device the last bit may differ before rounding,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -55,6 +55,20 @@ class TextEncoder:
         return rounded(self.model(ids.to(device))[0])
 
 
+@dataclass(frozen=True)
+class Heard:
+    """A clip's sound, encoded: track to bf16 (1, frames, layers, channels)."""
+
+    tracks: Mapping[str, Tensor]
+    frames: int
+
+    def window(self, first: int, frames: int, radius: int) -> AudioFeatures:
+        """What is heard in `frames` frames from `first` on, and `radius` more on each side; at the clip's ends its
+        first or last frame is repeated."""
+        places = torch.arange(first - radius, first + frames + radius).clamp(0, self.frames - 1)
+        return AudioFeatures({name: all_[:, places.to(all_.device)] for name, all_ in self.tracks.items()}, radius)
+
+
 class SoundEncoder:
     """wav2vec2, at the rate of the window's frames."""
 
@@ -65,18 +79,15 @@ class SoundEncoder:
         """The features of one window, from all that its samples hold."""
         return self.encode_windows(waves, [waves.first])[0]
 
-    @torch.no_grad()
     def encode_windows(self, waves: ClipWaves, firsts: Iterable[int]) -> list[AudioFeatures]:
         """The features of several windows of one clip, which is encoded once."""
-        heard = {track: self._features(wave, waves.frames) for track, wave in waves.waves.items()}
-        radius = self.window.audio_radius
-        found = []
-        for first in firsts:
-            frames = torch.arange(first - radius, first + self.window.frames + radius).clamp(0, waves.frames - 1)
-            found.append(
-                AudioFeatures({track: all_[:, frames.to(all_.device)] for track, all_ in heard.items()}, radius)
-            )
-        return found
+        heard = self.hear(waves)
+        return [heard.window(first, self.window.frames, self.window.audio_radius) for first in firsts]
+
+    @torch.no_grad()
+    def hear(self, waves: ClipWaves) -> Heard:
+        """A whole clip, encoded once; its windows are cut when they are asked for."""
+        return Heard({track: self._features(wave, waves.frames) for track, wave in waves.waves.items()}, waves.frames)
 
     def _features(self, wave: Tensor, frames: int) -> Tensor:
         device, dtype = _home(self.encoder)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from statistics import fmean
 
 import numpy as np
 from torch import Tensor
 
-from mtv_train.sample.pictures import GROUP
+from mtv_train.sample.decoder import GROUP
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,55 @@ class Segment:
 
 def segments(video: Tensor, seams: Sequence[int]) -> list[Segment]:
     """Of uint8 `video` (frames, height, width, 3) that was joined at frames `seams`."""
-    starts = [0, *seams]
-    ends = [*seams, len(video)]
-    return [
-        Segment(start, end - start, look_of(video[start:end]), seam_ratio(video, start, starts) if start else None)
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    drift = Drift(seams)
+    drift.add(video)
+    return drift.segments()
+
+
+class Drift:
+    """Looks at a video as it passes, one picture after the other, and keeps numbers alone."""
+
+    def __init__(self, seams: Sequence[int]):
+        self._starts = [0, *seams]
+        self._places = {seam: _beside(seam, self._starts) for seam in seams}
+        self._wanted = {place for places in self._places.values() for place in places} | set(seams)
+        self._looks: list[list[Look]] = [[] for _ in self._starts]
+        self._changes: dict[int, float] = {}
+        self._before: Tensor | None = None
+        self._frames = 0
+
+    def add(self, pictures: Tensor) -> None:
+        """The next pictures, uint8 (any number, height, width, 3)."""
+        for picture in pictures:
+            if self._before is not None and self._frames in self._wanted:
+                self._changes[self._frames] = change(self._before, picture)
+            segment = bisect_right(self._starts, self._frames) - 1
+            self._looks[segment].append(look_of(picture[None]))
+            self._before = picture
+            self._frames += 1
+
+    def segments(self) -> list[Segment]:
+        """What was seen so far."""
+        return [
+            Segment(start, len(looks), _mean(looks), self._seam(start) if start else None)
+            for start, looks in zip(self._starts, self._looks, strict=True)
+        ]
+
+    def _seam(self, seam: int) -> float:
+        """The change at `seam` over the median change beside it. Changes are larger where latent frames meet than
+        inside of one, seam or not."""
+        usual = [self._changes[place] for place in self._places[seam] if place in self._changes]
+        return self._changes[seam] / max(float(np.median(usual)) if usual else 0.0, 1e-6)
+
+
+def _beside(seam: int, starts: Sequence[int], reach: int = 6) -> list[int]:
+    """The nearest places, `reach` on either side, where latent frames meet and that are no seams."""
+    places = [seam + GROUP * step for step in range(-reach, reach + 1)]
+    return [place for place in places if place > 0 and place not in starts]
+
+
+def _mean(looks: Sequence[Look]) -> Look:
+    return Look(**{field.name: fmean(getattr(look, field.name) for look in looks) for field in fields(Look)})
 
 
 def look_of(pictures: Tensor) -> Look:
@@ -58,18 +103,9 @@ def look_of(pictures: Tensor) -> Look:
     )
 
 
-def seam_ratio(video: Tensor, seam: int, starts: Sequence[int], reach: int = 6) -> float:
-    """The change at `seam` over the median change at the `reach` nearest places on either side where latent frames
-    meet and that are no seams (`starts`). Changes are larger there than inside a latent frame, seam or not."""
-    places = [seam + GROUP * step for step in range(-reach, reach + 1) if step]
-    usual = [change(video, place) for place in places if 0 < place < len(video) and place not in starts]
-    return change(video, seam) / max(float(np.median(usual)) if usual else 0.0, 1e-6)
-
-
-def change(video: Tensor, frame: int) -> float:
-    """Mean absolute change of a pixel from frame - 1 to frame, 0..1."""
-    pair = video[frame - 1 : frame + 1].numpy().astype(np.float32)
-    return float(np.abs(pair[1] - pair[0]).mean() / 255)
+def change(before: Tensor, after: Tensor) -> float:
+    """Mean absolute change of a pixel from a picture to the next, both uint8 (height, width, 3), 0..1."""
+    return float(np.abs(after.numpy().astype(np.float32) - before.numpy().astype(np.float32)).mean() / 255)
 
 
 def table(found: Sequence[Segment]) -> str:

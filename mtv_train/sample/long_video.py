@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,9 +13,11 @@ from pydantic import Field
 from torch import Tensor
 
 from demix.config import ConfigError, Settings
-from mtv_train.sample.denoise import Clean, Generators
+from mtv_train.sample.decoder import GROUP
+from mtv_train.sample.denoise import Clean
 from mtv_train.sample.guidance import Guidance
-from mtv_train.sample.pictures import GROUP, encode
+from mtv_train.sample.kept_windows import KeptWindows
+from mtv_train.sample.pictures import encode
 from mtv_train.sample.pipeline import MTVPipeline, Sound
 from mtv_train.sample.shape import Shape
 
@@ -32,7 +34,7 @@ class LongSettings(Settings):
     """`latents`: the last latent frames are handed on as they are, and all are decoded as one film, so nothing is lost
     between segments. `pictures`: the last frames are decoded and encoded again, as in the release."""
     max_seconds: float = Field(default=300.0, gt=0)
-    """Longer videos are refused: drift grows, and all frames are held in memory."""
+    """Longer videos are refused, since drift grows."""
 
 
 @dataclass(frozen=True)
@@ -89,62 +91,93 @@ class LongSampler:
     plan: Plan
     settings: LongSettings
     guidance: Guidance
-    generator: Generators
+    generator: torch.Generator
     together: bool = True
+    kept: KeptWindows | None = None
+    """Where finished windows are kept, and taken from instead of being sampled again."""
 
-    @torch.no_grad()
     def __call__(
         self, text: str, sound: Sound, keyframes: Mapping[int, Image.Image], steps: int, progress: Progress
     ) -> Tensor:
-        """The video, uint8 (frames, height, width, 3). `keyframes`: frame of the whole video to picture."""
+        """The whole video, uint8 (frames, height, width, 3); arguments as for `pictures`."""
+        return torch.cat(list(self.pictures(text, sound, keyframes, steps, progress)))
+
+    @torch.no_grad()
+    def pictures(
+        self, text: str, sound: Sound, keyframes: Mapping[int, Image.Image], steps: int, progress: Progress
+    ) -> Iterator[Tensor]:
+        """The video as it is made, uint8 (some frames, height, width, 3). `keyframes`: frame of the whole video to
+        picture."""
+        windows = self._windows(text, sound, keyframes, steps, progress)
+        decoded = self._streamed(windows) if self.settings.handover == "latents" else self._one_by_one(windows)
+        yield from first_frames(decoded, self.plan.frames)
+
+    def _windows(
+        self, text: str, sound: Sound, keyframes: Mapping[int, Image.Image], steps: int, progress: Progress
+    ) -> Iterator[Tensor]:
+        """The latents of each window."""
         pipeline, plan = self.pipeline, self.plan
         read = pipeline.read(text)
-        given = pipeline.clean(keyframes, plan.shape, plan.latent_frames)
-        heard = pipeline.listen(sound, plan.shape, plan.firsts)
-        pieces: list[Tensor] = []
-        before: Tensor | None = None
-        for window, audio in enumerate(heard):
-            pipeline.scheduler.set_timesteps(steps, device=pipeline.work_device)
-            noise = pipeline.noise(plan.shape, 1, self.generator)
-            clean = _begun_with(_window(given, plan.latents(window)), before)
+        heard = pipeline.hear(sound, plan.firsts[-1] + plan.shape.frames)
+        latents: Tensor | None = None
 
-            def on_step(_index: int, _time: Tensor, now: Tensor) -> Tensor:
-                progress(now)
-                return now
+        def on_step(_index: int, _time: Tensor, now: Tensor) -> Tensor:
+            progress(now)
+            return now
 
-            told = pipeline.told(read, audio)
-            latents = pipeline.denoised(
-                told, noise, self.guidance, clean, self.generator, on_step, together=self.together
-            )
-            piece = latents if self.settings.handover == "latents" else pipeline.shown(latents)
-            pieces.append(piece[:, self._begun :] if window else piece)
-            if window + 1 < plan.windows:
-                before = self._handed_on(latents, piece)
-        whole = torch.cat(pieces, 1)
-        video: Tensor = pipeline.shown(whole) if self.settings.handover == "latents" else whole
-        return video[0, : plan.frames]
+        for window, first in enumerate(plan.firsts):
+            if self.kept is not None and window < self.kept.count:
+                latents = self.kept.read(window, self.generator).to(pipeline.work_device)
+            else:
+                pipeline.scheduler.set_timesteps(steps, device=pipeline.work_device)
+                noise = pipeline.noise(plan.shape, 1, self.generator)
+                clean = pipeline.clean(keyframes, plan.shape, plan.latents(window))
+                begun = clean if latents is None else _begun_with(clean, self._handed_on(latents))
+                told = pipeline.told(read, pipeline.heard(heard, plan.shape, first))
+                latents = pipeline.denoised(
+                    told, noise, self.guidance, begun, self.generator, on_step, together=self.together
+                )
+                if self.kept is not None:
+                    self.kept.write(window, latents, self.generator)
+            yield latents
+
+    def _streamed(self, windows: Iterable[Tensor]) -> Iterator[Tensor]:
+        """All windows decoded as one film."""
+        decoder, last = self.pipeline.decoder(), self.plan.windows - 1
+        for window, latents in enumerate(windows):
+            new = latents[:, self.plan.overlap if window else 0 :]
+            for pictures in decoder.feed(new, last=window == last):
+                yield pictures[0]
+
+    def _one_by_one(self, windows: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Each window decoded alone."""
+        for window, latents in enumerate(windows):
+            yield self.pipeline.shown(latents)[0, self._begun if window else 0 :]
 
     @property
     def _begun(self) -> int:
-        """How much of a later piece the one before has shown already: latent frames, or pictures."""
-        return self.plan.overlap if self.settings.handover == "latents" else 1 + GROUP * (self.plan.overlap - 1)
+        """How many pictures of a later window the one before has shown already."""
+        return 1 + GROUP * (self.plan.overlap - 1)
 
-    def _handed_on(self, latents: Tensor, piece: Tensor) -> Tensor:
-        """The latent frames that the next window begins with."""
+    def _handed_on(self, latents: Tensor) -> Tensor:
+        """The latent frames that the window after `latents` begins with."""
         if self.settings.handover == "latents":
             return latents[:, -self.plan.overlap :]
         vae = self.pipeline.vae
-        return encode(vae, piece[0, -self._begun :], vae.config.scaling_factor, self.pipeline.work_device)
+        end = self.pipeline.shown(latents)[0, -self._begun :]
+        return encode(vae, end, vae.config.scaling_factor, self.pipeline.work_device)
 
 
-def _window(clean: Clean, part: slice) -> Clean:
-    return Clean(clean.frames[:, part], clean.latents[:, part])
+def first_frames(pieces: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+    """The first `count` frames of a video that comes in pieces (frames, height, width, 3)."""
+    for piece in pieces:
+        if count > 0:
+            yield piece[:count]
+        count -= len(piece)
 
 
-def _begun_with(clean: Clean, before: Tensor | None) -> Clean:
+def _begun_with(clean: Clean, before: Tensor) -> Clean:
     """`clean`, beginning with the latent frames `before`; a keyframe there has been shown by the window before."""
-    if before is None:
-        return clean
     frames, latents = clean.frames.clone(), clean.latents.clone()
     frames[:, : before.shape[1]] = True
     latents[:, : before.shape[1]] = before

@@ -6,7 +6,8 @@ import hashlib
 import json
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from demix.config import ConfigError
 from demix.store import atomic
-from mtv_train.sample.drift import Segment, segments
-from mtv_train.sample.film import write_film
+from mtv_train.sample.drift import Drift
+from mtv_train.sample.film import film
+from mtv_train.sample.kept_windows import KeptWindows, kept_beside
 from mtv_train.sample.long_video import LongSampler, Plan
 from mtv_train.sample.material import Material, gather
 from mtv_train.sample.pipeline import MTVPipeline
@@ -46,24 +48,51 @@ class Maker:
     compiled: bool = False
     _alone: threading.Lock = field(default_factory=threading.Lock)
 
-    def make(self, request: Request, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    def make(
+        self, request: Request, out: Path, progress: Progress | None = None, *, keep: bool = True
+    ) -> dict[str, Any]:
         """Writes `out` (MP4) and, beside it, the sidecar `.json`, whose content it returns. Raises `ConfigError`, and
-        what `progress` raises, after which nothing is written. Threads take turns."""
-        with self._alone:
-            return self._make(request, out, progress)
+        what `progress` raises, after which no film is written. Threads take turns.
 
-    def _make(self, request: Request, out: Path, progress: Progress | None) -> dict[str, Any]:
+        `keep`: finished windows of a long video lie in a folder beside it until it is whole; a call that is ended
+        before, however, is gone on with by the same one.
+        """
+        with self._alone:
+            return self._make(request, out, progress, keep)
+
+    def _make(self, request: Request, out: Path, progress: Progress | None, keep: bool) -> dict[str, Any]:
         device = self.pipeline.work_device
         material = gather(request, "cuda" if device.type == "cuda" else "cpu")
         shape, frames = self._sizes(request, material)
-        video, joins = self._sampled(request, material, shape, frames, progress)
+        plan = self._plan(request, shape, frames)
         seconds = frames / self.pipeline.fps
-        write_film(out, video, material.mixed(seconds), self.pipeline.fps)
-        remarks = [*material.remarks, *material.length_remarks(seconds)]
-        note = sidecar(request, material, self.model, out, video, self.pipeline.fps, remarks, joins)
-        with atomic(out.with_suffix(".json")) as aside:
-            aside.write_text(json.dumps(note, indent=2, ensure_ascii=False), encoding="utf-8")
+        seen = Seen(Drift(plan.seams))
+        with ExitStack() as stack:
+            kept = None
+            if keep and plan.windows > 1 and len(request.scenes) <= 1:
+                kept = stack.enter_context(kept_beside(out, self._identity(request, material)))
+            size = (shape.height, shape.width)
+            with film(out, size, material.mixed(seconds), self.pipeline.fps) as writer:
+                made = self._pictures(request, material, plan, kept, progress)
+                for pictures in stack.enter_context(closing(made)):
+                    writer.add(pictures)
+                    seen.add(pictures)
+            remarks = [*material.remarks, *material.length_remarks(seconds)]
+            note = sidecar(request, material, self.model, out, seen, self.pipeline.fps, remarks)
+            with atomic(out.with_suffix(".json")) as aside:
+                aside.write_text(json.dumps(note, indent=2, ensure_ascii=False), encoding="utf-8")
         return note
+
+    def _identity(self, request: Request, material: Material) -> dict[str, Any]:
+        """All that the latents of a video depend on."""
+        vae = self.pipeline.vae
+        return {
+            "request": request.model_dump(mode="json"),
+            "model": {name: said for name, said in self.model.items() if name != "folder"},
+            "files": dict(material.hashes),
+            "how": [self.together, self.compiled, vae.use_tiling, vae.use_slicing],
+            "versions": versions(),
+        }
 
     def _sizes(self, request: Request, material: Material) -> tuple[Shape, int]:
         """The window, and the frames of the whole video."""
@@ -88,38 +117,35 @@ class Maker:
             )
         return shape, int(frames)
 
-    def _sampled(
-        self, request: Request, material: Material, shape: Shape, frames: int, progress: Progress | None
-    ) -> tuple[Tensor, list[Segment]]:
-        """uint8 (frames, height, width, 3), and how its segments look."""
-        pipeline = self.pipeline
-        scheduler, pipeline.scheduler = pipeline.scheduler, self._scheduler(request)
-        generator = torch.Generator("cpu").manual_seed(request.seed)
-        try:
-            plan = (
-                request.transition.plan(shape, frames)
-                if len(request.scenes) > 1
-                else Plan(shape, frames, request.joining.overlap if request.long else 0)
-            )
-            told = _Told(progress, request.steps * (1 if len(request.scenes) > 1 else plan.windows))
-            video = self._video(request, material, plan, generator, told)
-        finally:
-            pipeline.scheduler = scheduler
-            pipeline.maybe_free_model_hooks()
-        return video, segments(video, plan.seams) if request.long else []
-
-    def _video(
-        self, request: Request, material: Material, plan: Plan, generator: torch.Generator, told: _Told
-    ) -> Tensor:
-        pipeline, how = self.pipeline, request.how
+    def _plan(self, request: Request, shape: Shape, frames: int) -> Plan:
         if len(request.scenes) > 1:
             if self.compiled and request.transition.share:
                 raise ConfigError("compiled blocks cannot share keys and values: leave --compile out")
-            scenes = SceneSampler(pipeline, plan, request.transition, how, generator, self.together)
-            return scenes(Scenes(request.scenes), material.tracks, material.keyframes, request.steps, told)
-        one = LongSampler(pipeline, plan, request.joining, how, generator, self.together)
-        [text] = request.scenes.values() or [request.text]
-        return one(text, material.tracks, material.keyframes, request.steps, told)
+            return request.transition.plan(shape, frames)
+        return Plan(shape, frames, request.joining.overlap if request.long else 0)
+
+    def _pictures(
+        self, request: Request, material: Material, plan: Plan, kept: KeptWindows | None, progress: Progress | None
+    ) -> Generator[Tensor, None, None]:
+        """uint8 (some frames, height, width, 3), as they are made."""
+        pipeline, how = self.pipeline, request.how
+        generator = torch.Generator("cpu").manual_seed(request.seed)
+        scheduler, pipeline.scheduler = pipeline.scheduler, self._scheduler(request)
+        try:
+            if len(request.scenes) > 1:
+                told = _Told(progress, request.steps)
+                scenes = SceneSampler(pipeline, plan, request.transition, how, generator, self.together)
+                yield from scenes.pictures(
+                    Scenes(request.scenes), material.tracks, material.keyframes, request.steps, told
+                )
+            else:
+                told = _Told(progress, request.steps, plan.windows, kept.count if kept else 0)
+                one = LongSampler(pipeline, plan, request.joining, how, generator, self.together, kept)
+                [text] = request.scenes.values() or [request.text]
+                yield from one.pictures(text, material.tracks, material.keyframes, request.steps, told)
+        finally:
+            pipeline.scheduler = scheduler
+            pipeline.maybe_free_model_hooks()
 
     def _scheduler(self, request: Request) -> Any:
         """Of the model's own kind or another, with its configuration; a new one, since schedulers remember steps."""
@@ -129,10 +155,10 @@ class Maker:
 
 
 class _Told:
-    """Steps, counted over all segments."""
+    """Steps, counted over all windows; those of `kept` windows are done."""
 
-    def __init__(self, progress: Progress | None, total: int):
-        self.progress, self.total, self.done = progress, total, 0
+    def __init__(self, progress: Progress | None, steps: int, windows: int = 1, kept: int = 0):
+        self.progress, self.total, self.done = progress, steps * windows, steps * kept
 
     def __call__(self, latents: Tensor) -> None:
         self.done += 1
@@ -140,15 +166,43 @@ class _Told:
             self.progress(self.done, self.total, latents)
 
 
+class Seen:
+    """What the sidecar says of pictures, gathered as they pass."""
+
+    def __init__(self, drift: Drift):
+        self.drift, self.frames, self.size = drift, 0, (0, 0)
+        self._hash = hashlib.sha256()
+
+    def add(self, pictures: Tensor) -> None:
+        """The next pictures, uint8 (any number, height, width, 3)."""
+        self.drift.add(pictures)
+        self._hash.update(pictures.numpy().tobytes())
+        self.frames += len(pictures)
+        self.size = (pictures.shape[1], pictures.shape[2])
+
+    @property
+    def sha256(self) -> str:
+        """Of all bytes."""
+        return self._hash.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+    }
+
+
 def sidecar(
     request: Request,
     material: Material,
     model: dict[str, str],
     out: Path,
-    video: Tensor,
+    seen: Seen,
     fps: Fraction,
     remarks: list[str],
-    joins: list[Segment],
 ) -> dict[str, Any]:
     """Everything that is needed to make the video again, and to see that it is the same."""
     with out.open("rb") as file:
@@ -159,18 +213,14 @@ def sidecar(
         "model": model,
         "files": dict(material.hashes),
         "video": {
-            "frames": len(video),
+            "frames": seen.frames,
             "fps": str(fps),
-            "height": video.shape[1],
-            "width": video.shape[2],
+            "height": seen.size[0],
+            "width": seen.size[1],
             "sha256": sha256,
-            "pictures_sha256": hashlib.sha256(video.numpy().tobytes()).hexdigest(),
+            "pictures_sha256": seen.sha256,
         },
-        "segments": [asdict(join) for join in joins],
+        "segments": [asdict(join) for join in seen.drift.segments()] if request.long else [],
         "remarks": remarks,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "diffusers": diffusers.__version__,
-        },
+        "versions": versions(),
     }

@@ -10,9 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from demix.config import ConfigError
-
-GROUP = 4
-"""Video frames in a latent frame after the first, which holds one."""
+from mtv_train.sample.decoder import GROUP, Decoder, Finish, to_bytes
 
 
 def latent_frame(frame: int) -> int:
@@ -25,24 +23,12 @@ def frames_of(latent: int) -> tuple[int, int]:
     return (0, 0) if latent == 0 else (GROUP * (latent - 1) + 1, GROUP * latent)
 
 
-@torch.no_grad()
-def decode(vae: Any, latents: Tensor, scale: float, device: torch.device | None = None) -> Tensor:
-    """Scaled latents (batch, n, channels, height, width) as uint8 video (batch, 1 + 4 (n - 1), height, width, 3) on the
-    CPU. `device`: where the VAE computes, if that is not where its weights wait (offloading)."""
-    weight = next(vae.parameters())
-    given = (_odd(latents) / scale).transpose(1, 2).to(device or weight.device, weight.dtype)
-    pictures = vae.decode(given).sample[:, :, : 1 + GROUP * (latents.shape[1] - 1)].float()
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1).cpu()
-
-
-def _odd(latents: Tensor) -> Tensor:
-    """Latents whose last frame is repeated where their number is even.
-
-    The VAE decodes pairs of latent frames, and takes the first one for a single picture only where it comes with a pair
-    behind it. Of an even number it would make four pictures of the first latent frame too, so that all others stood
-    three frames late. Nothing looks ahead but within a pair, so the repeated frame's own pictures can be cut off.
-    """
-    return latents if latents.shape[1] % 2 else torch.cat([latents, latents[:, -1:]], 1)
+def decode(
+    vae: Any, latents: Tensor, scale: float, device: torch.device | None = None, finish: Finish = to_bytes
+) -> Tensor:
+    """Scaled latents (batch, n, channels, height, width) as video of 1 + 4 (n - 1) frames, by default uint8 (batch,
+    frames, height, width, 3), on the CPU. For `device` and `finish` see `Decoder`."""
+    return torch.cat(list(Decoder(vae, scale, device, finish).feed(latents, last=True)), 1)
 
 
 @torch.no_grad()

@@ -18,22 +18,24 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, T5EncoderModel, Wav2Vec2Model
 
 from demix.config import ConfigError
-from mtv_train.data.batch import AudioFeatures, ClipWaves
-from mtv_train.data.encoders import SoundEncoder, TextEncoder
+from mtv_train.data.batch import ClipWaves
+from mtv_train.data.encoders import Heard, SoundEncoder, TextEncoder
 from mtv_train.data.prompt import prompt_text
 from mtv_train.data.settings import WindowSettings
 from mtv_train.model.audio import AudioWindows
 from mtv_train.model.conditions import Conditions
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.model.wav2vec import SAMPLE_RATE, AudioEncoder
+from mtv_train.sample.decoder import Decoder, Finish, to_bytes, to_floats
 from mtv_train.sample.denoise import Clean, Generators, OnStep, denoise
 from mtv_train.sample.guidance import Guidance, guided
-from mtv_train.sample.pictures import decode, encode, latent_frame, still
+from mtv_train.sample.pictures import encode, latent_frame, still
 from mtv_train.sample.shape import Shape, check_keyframes
 from mtv_train.sample.track import Track
 
 Sound = Mapping[str, Track]
 """Track name (speech, effects, music; speech2 of a two-speaker model) to its sound. What is absent is silent."""
+OUTPUTS = ("uint8", "pil", "np", "pt")
 Callback = Callable[[Any, int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -178,28 +180,29 @@ class MTVPipeline(DiffusionPipeline):
         The encoder hears the whole sound, up to the end of the last window. Raises `ConfigError` for a track that the
         model does not know.
         """
+        heard = self.hear(sound, max(firsts) + shape.frames)
+        return [self.heard(heard, shape, first) for first in firsts]
+
+    def hear(self, sound: Sound, frames: int) -> Heard:
+        """The sound of a whole video of `frames` frames, encoded. Raises `ConfigError` as `listen`."""
         if unknown := set(sound) - set(self.tracks):
             raise ConfigError(f"the model hears {', '.join(self.tracks)}; it knows no {', '.join(sorted(unknown))}")
-        frames = max(firsts) + shape.frames
         seconds = frames / self.fps
         samples = round(seconds * SAMPLE_RATE)
         waves = {
             name: torch.from_numpy(sound[name].heard(SAMPLE_RATE, seconds)) if name in sound else torch.zeros(samples)
             for name in self.tracks
         }
-        window = WindowSettings(
-            frames=shape.frames,
-            fps=self.config.fps,
-            height=shape.height,
-            width=shape.width,
-            sample_rate=SAMPLE_RATE,
-            tracks=self.tracks,
-            audio_radius=self.transformer.settings.audio_window,
-        )
+        window = WindowSettings(fps=self.config.fps, sample_rate=SAMPLE_RATE, tracks=self.tracks)
         encoder = SoundEncoder(
             AudioEncoder(self.audio_encoder), window, official_alignment=self.config.official_alignment
         )
-        return [_windows(heard) for heard in encoder.encode_windows(ClipWaves(waves, frames, 0), firsts)]
+        return encoder.hear(ClipWaves(waves, frames, 0))
+
+    def heard(self, heard: Heard, shape: Shape, first: int) -> AudioWindows:
+        """What of it is heard in the window that begins at frame `first`."""
+        window = heard.window(first, shape.frames, self.transformer.settings.audio_window)
+        return AudioWindows(**{name: track.float() for name, track in window.windows().items()})
 
     def told(self, text: Tensor, audio: AudioWindows) -> Conditions:
         """Text and sound where the transformer computes, in its precision."""
@@ -215,17 +218,19 @@ class MTVPipeline(DiffusionPipeline):
         )
         return noise * self.scheduler.init_noise_sigma
 
-    def clean(self, keyframes: Mapping[int, Image.Image], shape: Shape, latent_frames: int | None = None) -> Clean:
-        """Pictures as latent frames that are kept; batch 1. Each is encoded as a film that shows it alone."""
-        count = latent_frames or shape.latent_frames
+    def clean(self, keyframes: Mapping[int, Image.Image], shape: Shape, part: slice | None = None) -> Clean:
+        """Pictures as latent frames that are kept; batch 1. Each is encoded as a film that shows it alone. `part`: of a
+        longer video, the latent frames that are meant; `keyframes` are always frames of the whole."""
+        first, end = (0, shape.latent_frames) if part is None else (part.start, part.stop)
         device, scale = self.work_device, self.vae.config.scaling_factor
         size = (self.transformer.backbone["out_channels"], *shape.latent_size)
-        clean = Clean(torch.zeros(1, count, dtype=torch.bool), torch.zeros(1, count, *size)).to(device)
+        clean = Clean(torch.zeros(1, end - first, dtype=torch.bool), torch.zeros(1, end - first, *size)).to(device)
         for frame, picture in keyframes.items():
             place = latent_frame(frame)
-            video = still(picture, place, shape.height, shape.width)
-            clean.frames[:, place] = True
-            clean.latents[:, place] = encode(self.vae, video, scale, device)[:, -1].to(device)
+            if first <= place < end:
+                video = still(picture, place, shape.height, shape.width)
+                clean.frames[:, place - first] = True
+                clean.latents[:, place - first] = encode(self.vae, video, scale, device)[:, -1].to(device)
         return clean
 
     def denoised(
@@ -248,22 +253,21 @@ class MTVPipeline(DiffusionPipeline):
         start = noise.to(self.work_device, torch.float32)
         return denoise(predict, self.scheduler, start, clean=clean, generator=generator, on_step=on_step)
 
+    def decoder(self, finish: Finish = to_bytes) -> Decoder:
+        """Decodes the latents of one video as they are made."""
+        return Decoder(self.vae, self.vae.config.scaling_factor, self.work_device, finish)
+
     def shown(self, latents: Tensor, output_type: str = "uint8") -> Any:
         """The pictures of latents: `uint8` (batch, frames, height, width, 3) on the CPU, or as in `__call__`."""
-        video = decode(self.vae, latents, self.vae.config.scaling_factor, self.work_device)
-        if output_type == "uint8":
-            return video
+        if output_type not in OUTPUTS:
+            raise ValueError(f"output_type {output_type!r}: there are {', '.join(OUTPUTS)}, latent")
+        decoder = self.decoder(to_floats if output_type in ("np", "pt") else to_bytes)
+        video = torch.cat(list(decoder.feed(latents, last=True)), 1)
         if output_type == "pil":
             return [[Image.fromarray(picture) for picture in one.numpy()] for one in video]
         if output_type == "np":
-            return video.numpy().astype(np.float32) / 255
-        if output_type == "pt":
-            return video.permute(0, 1, 4, 2, 3).float() / 255
-        raise ValueError(f"output_type {output_type!r}: there are pil, np, pt, latent")
-
-
-def _windows(heard: AudioFeatures) -> AudioWindows:
-    return AudioWindows(**{name: track.float() for name, track in heard.windows().items()})
+            return video.numpy()
+        return video.permute(0, 1, 4, 2, 3) if output_type == "pt" else video
 
 
 # `DiffusionPipeline.from_pretrained` looks the class named in model_index.json up among diffusers' own.

@@ -143,7 +143,7 @@ class Studio:
 
         def work() -> None:
             try:
-                happened.put(self.maker.make(request, film, told))
+                happened.put(self.maker.make(request, film, told, keep=False))
             except _Left:
                 pass
             except Exception as error:  # handed to the page, which shows it

@@ -9,7 +9,7 @@ keeps showing the same things. The defaults are DiTCtrl's for a model of 30 laye
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,10 +21,11 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from demix.config import ConfigError, Settings
+from mtv_train.model.conditions import Conditions
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.sample.denoise import Generators, denoise
 from mtv_train.sample.guidance import Guidance, guided
-from mtv_train.sample.long_video import Plan, Progress
+from mtv_train.sample.long_video import Plan, Progress, first_frames
 from mtv_train.sample.pipeline import MTVPipeline, Sound
 from mtv_train.sample.shape import Shape
 
@@ -127,19 +128,28 @@ class SceneSampler:
     generator: Generators
     together: bool = True
 
-    @torch.no_grad()
     def __call__(
         self, scenes: Scenes, sound: Sound, keyframes: Mapping[int, Image.Image], steps: int, progress: Progress
     ) -> Tensor:
-        """The video, uint8 (frames, height, width, 3)."""
+        """The whole video, uint8 (frames, height, width, 3)."""
+        return torch.cat(list(self.pictures(scenes, sound, keyframes, steps, progress)))
+
+    @torch.no_grad()
+    def pictures(
+        self, scenes: Scenes, sound: Sound, keyframes: Mapping[int, Image.Image], steps: int, progress: Progress
+    ) -> Iterator[Tensor]:
+        """The video as it is decoded, uint8 (some frames, height, width, 3)."""
+        latents = self._latents(scenes, sound, keyframes, steps, progress)
+        decoded = (pictures[0] for pictures in self.pipeline.decoder().feed(latents, last=True))
+        yield from first_frames(decoded, self.plan.frames)
+
+    def _latents(
+        self, scenes: Scenes, sound: Sound, keyframes: Mapping[int, Image.Image], steps: int, progress: Progress
+    ) -> Tensor:
         pipeline, plan = self.pipeline, self.plan
-        texts = torch.stack([pipeline.read(text) for text in scenes.in_order])
-        told = [
-            pipeline.told(mixed_text(texts, scenes.shares(*self._times(first))), audio)
-            for first, audio in zip(plan.firsts, pipeline.listen(sound, plan.shape, plan.firsts), strict=True)
-        ]
-        clean = pipeline.clean(keyframes, plan.shape, plan.latent_frames)
-        calls = 1 if self.together else len(self.guidance.branches(told[0]))
+        told = self._told(scenes, sound)
+        clean = pipeline.clean(keyframes, plan.shape, slice(0, plan.latent_frames))
+        calls = 1 if self.together else len(self.guidance.branches(told(0)))
         sharing = KeyValueSharing(pipeline.transformer, self.settings.layers, calls)
         pipeline.scheduler.set_timesteps(steps, device=pipeline.work_device)
         number = {int(time): index for index, time in enumerate(pipeline.scheduler.timesteps)}
@@ -148,13 +158,13 @@ class SceneSampler:
 
         def windowed(latents: Tensor, timestep: Tensor) -> Tensor:
             total = torch.zeros_like(latents)
-            for window, conditions in enumerate(told):
+            for window in range(plan.windows):
                 part = plan.latents(window)
                 predicted = guided(
                     pipeline.transformer,
                     latents[:, part],
                     timestep,
-                    conditions,
+                    told(window),
                     self.guidance,
                     clean.frames[:, part],
                     together=self.together,
@@ -173,9 +183,20 @@ class SceneSampler:
             return now
 
         noise = pipeline.noise(plan.shape, 1, self.generator, plan.latent_frames)
-        latents = denoise(predict, pipeline.scheduler, noise, clean=clean, generator=self.generator, on_step=on_step)
-        video: Tensor = pipeline.shown(latents)
-        return video[0, : plan.frames]
+        return denoise(predict, pipeline.scheduler, noise, clean=clean, generator=self.generator, on_step=on_step)
+
+    def _told(self, scenes: Scenes, sound: Sound) -> Callable[[int], Conditions]:
+        """What each window is told; made when it is asked for, since all together may be much."""
+        pipeline, plan = self.pipeline, self.plan
+        texts = torch.stack([pipeline.read(text) for text in scenes.in_order])
+        heard = pipeline.hear(sound, plan.firsts[-1] + plan.shape.frames)
+
+        def told(window: int) -> Conditions:
+            first = plan.firsts[window]
+            text = mixed_text(texts, scenes.shares(*self._times(first)))
+            return pipeline.told(text, pipeline.heard(heard, plan.shape, first))
+
+        return told
 
     def _times(self, first: int) -> tuple[Fraction, Fraction]:
         """From when to when, in seconds, the window that begins with frame `first` shows."""

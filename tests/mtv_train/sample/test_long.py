@@ -16,7 +16,7 @@ from demix.config import ConfigError
 from demix.media.audio import resample
 from demix.media.limits import MediaLimits
 from demix.media.whole import read_whole
-from mtv_train.sample.drift import change, look_of, seam_ratio, segments, table
+from mtv_train.sample.drift import change, look_of, segments, table
 from mtv_train.sample.guidance import Guidance
 from mtv_train.sample.long_video import LongSampler, LongSettings, Plan
 from mtv_train.sample.pictures import GROUP
@@ -81,7 +81,7 @@ def _changes(pipeline: MTVPipeline, handover: Any) -> tuple[np.ndarray, np.ndarr
         video, plan = _sampled(pipeline, LongSettings(handover=handover), seed=seed)
         assert video.shape == (65, 32, 32, 3)
         for frame in range(1, 65, GROUP):
-            (seams if frame in plan.seams else usual).append(change(video, frame))
+            (seams if frame in plan.seams else usual).append(change(video[frame - 1], video[frame]))
     assert len(seams) == 6
     return np.array(seams), np.array(usual)
 
@@ -137,7 +137,7 @@ def test_drift_is_measured() -> None:
     stripes[:, :, ::2] = 255
     assert look_of(stripes).sharpness == pytest.approx(0.5)
     moving = torch.randint(0, 256, (60, 8, 8, 3), dtype=torch.uint8)
-    assert seam_ratio(moving, 25, [0, 25]) == pytest.approx(1, abs=0.2)
+    assert segments(moving, [25])[1].seam == pytest.approx(1, abs=0.2)
 
 
 @pytest.mark.parametrize(
