@@ -7,7 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 DEMO := demo
 # Installed by `make`. Not among them: pyannote (heavy), yolo (AGPL).
-EXTRAS := demo dev open paper studio train web
+EXTRAS := demo dev gcs open paper s3 studio train web
 # Tests run side by side in this many processes.
 JOBS ?= 2
 # The project's own uv where the machine has none.

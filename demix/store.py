@@ -1,4 +1,5 @@
-"""The work store: where media and ledgers live between stages. One folder that every node reaches, local or fsspec.
+"""A store: files below one folder or address, by keys. The dataset is one, and the work store, where media and ledgers
+live between stages.
 
 Every write is aside, synced, then renamed (on an object store: uploaded whole), so that a key either does not exist or
 is complete, whatever dies when.
@@ -6,20 +7,20 @@ is complete, whatever dies when.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-import fsspec
-
 from demix.errors import MachineTrouble
 from demix.machine import GO_ON, check_writable, expecting_trouble, trouble_in
+from demix.node_copies import NodeCopies
+from demix.redact import redacted
+from demix.remote import Remote
+from demix.scratch import temporary_folder
 
 
 def is_local(uri: str) -> bool:
@@ -83,12 +84,42 @@ class Store:
         self.remote = not is_local(root)
         self.root = root.rstrip("/") if self.remote else str(Path(root.removeprefix("file://")).absolute())
         self._seen: tuple[int, int] | None = None
+        self._files = Remote(self.root)
+        self._copies = NodeCopies(self.root)
+
+    @classmethod
+    def at(cls, place: Store | str | os.PathLike[str]) -> Store:
+        """The store at a place; a store itself is handed back."""
+        return place if isinstance(place, Store) else cls(place)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
         return type(self), (self.root,)  # another node sees the same folder under another number
 
     def __repr__(self) -> str:
-        return f"Store({self.root!r})"
+        return f"Store({self.shown!r})"
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @property
+    def shown(self) -> str:
+        """The root as it may be written down: without credentials."""
+        return redacted(self.root) if self.remote else self.root
+
+    @property
+    def name(self) -> str:
+        """The last part of the root."""
+        return PurePosixPath(self.shown.partition("://")[2] if self.remote else os.path.realpath(self.root)).name
+
+    @property
+    def folder(self) -> Path | None:
+        """The root as a folder of this machine; None for a remote store."""
+        return None if self.remote else Path(self.root)
+
+    def address(self, key: str) -> str:
+        """Where a key lies, as it may be written down."""
+        self._address(key)
+        return f"{self.shown}/{key}"
 
     @contextmanager
     def write(self, key: str) -> Iterator[Path]:
@@ -106,39 +137,51 @@ class Store:
                 self._check_root()  # says more than that a folder in it is gone
                 raise
             return
-        with tempfile.TemporaryDirectory() as folder:
+        with temporary_folder() as folder:
             path = Path(folder) / PurePosixPath(key).name
             try:
                 yield path
             except Exception:
                 check_writable(Path(folder))
                 raise
-            with self._reaching("written"):
-                self._filesystem.put_file(str(path), self._address(key))
-            shutil.rmtree(self._cache / key, ignore_errors=True)  # versions that nobody asks for any more
+            self._files.put(path, self._checked(key))
+            self._copies.forget(key)  # versions that nobody asks for any more
 
     def local(self, key: str) -> Path:
-        """A local path to read `key` from; a remote key is fetched once per machine and version. Raises
-        FileNotFoundError."""
+        """A local path to read `key` from; a remote key is fetched once per node and version, and its copy stays for a
+        while (`demix.node_copies`). Raises FileNotFoundError."""
         if not self.remote:
             path = Path(self._address(key))
             if not self.exists(key):
                 raise FileNotFoundError(f"{path}: not in the work store")
             return path
-        address = self._address(key)
-        with self._reaching("read"):
-            state = str(self._filesystem.ukey(address))
-        version = hashlib.blake2b(state.encode(), digest_size=8).hexdigest()
-        cached = self._cache / key / version / PurePosixPath(key).name
-        if not cached.exists():
-            with atomic(cached) as aside, self._reaching("read"):
-                self._filesystem.get_file(address, str(aside))
-        return cached
+        version, size = self._files.state(self._checked(key))
+        return self._copies.find(key, version, size, lambda aside: self._files.get(key, aside, size))
+
+    @contextmanager
+    def copy(self, key: str) -> Iterator[Path]:
+        """Yields a local path to read `key` from, which may be gone after the block: for large files that are read
+        once. Raises FileNotFoundError."""
+        if not self.remote:
+            yield self.local(key)
+            return
+        with temporary_folder() as folder:
+            path = Path(folder) / PurePosixPath(key).name
+            _, size = self._files.state(self._checked(key))
+            self._files.get(key, path, size)
+            yield path
+
+    def read(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
+        """The bytes of a key, or [start, end) of them. Raises FileNotFoundError."""
+        if self.remote:
+            return self._files.read(self._checked(key), start, end)
+        with expecting_trouble(self.root, "read"), open(self._address(key), "rb") as file:
+            file.seek(start or 0)
+            return file.read(-1 if end is None else end - (start or 0))
 
     def exists(self, key: str) -> bool:
         if self.remote:
-            with self._reaching("read"):
-                return bool(self._filesystem.exists(self._address(key)))
+            return self._files.exists(self._checked(key))
         try:
             with expecting_trouble(self.root, "read"):
                 os.stat(self._address(key))
@@ -147,24 +190,33 @@ class Store:
             return False
         return True
 
+    def size(self, key: str) -> int | None:
+        """Bytes of a file; None where there is none."""
+        if self.remote:
+            return self._files.size(self._checked(key))
+        path = Path(self._address(key))
+        with expecting_trouble(self.root, "read"):
+            return path.stat().st_size if path.is_file() else None
+
     def keys(self, prefix: str = "") -> list[str]:
         """All keys below a folder, sorted; unfinished writes are not keys."""
-        address = self._address(prefix) if prefix else self.root
+        return [key for key in self.files(prefix) if not PurePosixPath(key).name.startswith(".")]
+
+    def files(self, prefix: str = "") -> list[str]:
+        """The same, with what else lies there: unfinished writes and hidden files."""
         if self.remote:
-            with self._reaching("read"):
-                found = [str(name) for name in self._filesystem.find(address)]
-            start = len(self._filesystem._strip_protocol(self.root)) + 1
-            return sorted(name[start:] for name in found)
+            return self._files.keys(self._checked(prefix))
+        address = self._address(prefix) if prefix else self.root
         with expecting_trouble(self.root, "read"):
-            files = [path for path in Path(address).rglob("*") if path.is_file()]
-        return sorted(path.relative_to(self.root).as_posix() for path in files if not path.name.startswith("."))
+            found = [path for path in Path(address).rglob("*") if path.is_file()]
+        return sorted(path.relative_to(self.root).as_posix() for path in found)
 
     def remove(self, key: str) -> None:
         """Removes a key or a whole folder of keys; absent ones are no error."""
         if self.remote:
-            with suppress(FileNotFoundError), self._reaching("written"):
-                self._filesystem.rm(self._address(key), recursive=True)
-            shutil.rmtree(self._cache / key, ignore_errors=True)
+            self._files.remove(self._checked(key))
+            self._files.remove_below(key)
+            self._copies.forget(key)
             return
         path = Path(self._address(key))
         with expecting_trouble(self.root, "written"):
@@ -172,6 +224,28 @@ class Store:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+    def remove_file(self, key: str) -> None:
+        """Removes one key, and lets a power cut not undo it; an absent one is no error."""
+        if self.remote:
+            self._files.remove(self._checked(key))
+            return
+        path = Path(self._address(key))
+        with expecting_trouble(self.root, "written"), suppress(FileNotFoundError):
+            path.unlink(missing_ok=True)
+            sync_directory(path.parent)
+
+    def remove_empty_folders(self, prefix: str) -> None:
+        """Removes what `remove_file` has emptied; a store without folders has none."""
+        folders = () if self.remote else (path for path in Path(self._address(prefix)).rglob("*") if path.is_dir())
+        for folder in sorted(folders, reverse=True):
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+    def sweep(self) -> None:
+        """Removes what killed writers left; to be called while nobody writes. An upload that was cut leaves no key."""
+        if not self.remote:
+            sweep(Path(self.root))
 
     def check(self) -> None:
         """Raises `MachineTrouble` unless the store is there and takes a little more. Of a remote one nothing is asked:
@@ -195,29 +269,11 @@ class Store:
             raise MachineTrouble(f"{self.root}: the work store is gone; bring it back (is it mounted?), {GO_ON}")
         self._seen = found
 
-    @contextmanager
-    def _reaching(self, doing: str) -> Iterator[None]:
-        """Around what is asked of a remote file system: no item can be blamed for its errors."""
-        try:
-            yield
-        except (FileNotFoundError, MachineTrouble):
-            raise
-        except Exception as error:
-            why = f"{type(error).__name__}: {error}"
-            raise MachineTrouble(f"{self.root}: cannot be {doing} ({why}); put that right, {GO_ON}") from error
-
     def _address(self, key: str) -> str:
-        parts = PurePosixPath(key).parts
-        if PurePosixPath(key).is_absolute() or ".." in parts:
+        return f"{self.root}/{self._checked(key)}"
+
+    @staticmethod
+    def _checked(key: str) -> str:
+        if PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
             raise ValueError(f"{key!r}: a key must stay below the store")
-        return f"{self.root}/{key}"
-
-    @property
-    def _filesystem(self) -> fsspec.AbstractFileSystem:
-        # Other processes write too: a listing that was kept would be an old one.
-        return fsspec.core.url_to_fs(self.root, use_listings_cache=False)[0]
-
-    @property
-    def _cache(self) -> Path:
-        name = hashlib.blake2b(self.root.encode(), digest_size=8).hexdigest()
-        return Path(tempfile.gettempdir()) / f"demix-cache-{os.getuid()}" / name
+        return key

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from demix.dataset.layout import CLIPS, MEMBERS_OF_TWO, SHARDS, SPLITS, Split, stem_of
 from demix.dataset.schema import SchemaError, check_schema, read_rows
 from demix.records import SUBSETS, Subset
+from demix.remote import filesystem, opened, patiently
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Dataset:
     """The committed shards below `path`. `storage_options` go to fsspec (credentials, endpoints)."""
 
     def __init__(self, path: str | os.PathLike[str], **storage_options: Any):
-        self._files, self.root = fsspec.core.url_to_fs(os.fspath(path), **storage_options)
+        self._files, self.root = filesystem(os.fspath(path), storage_options)
         self._protocol = "" if "file" in _protocols(self._files) else f"{_protocols(self._files)[0]}://"
 
     def shards(self, subset: Subset | None = None, split: Split | None = None) -> list[str]:
@@ -56,7 +57,8 @@ class Dataset:
         _check("subset", subset, SUBSETS)
         _check("split", split, SPLITS)
         suffix = ".commit.json"
-        found = self._files.glob(f"{self.root}/{SHARDS}/*/*/*{suffix}")
+        pattern = f"{self.root.rstrip('/')}/{SHARDS}/*/*/*{suffix}"
+        found = patiently(self.root, "read", lambda: self._files.glob(pattern))
         paths = sorted(path[len(self.root.rstrip("/")) + 1 :] for path in map(str, found))
         stems = [path.removesuffix(suffix) for path in paths if stem_of(path)]
         return [f"{stem}.tar" for stem in stems if _chosen(stem, subset, split)]
@@ -70,13 +72,13 @@ class Dataset:
     ) -> Iterator[StoredSample]:
         """All samples, shard by shard in the order of `shards`; only the bytes of `fields` are read."""
         for shard in self.shards(subset, split):
-            with self._open(shard) as tar:
+            with self.open(shard) as tar:
                 for row in self._index(shard):
                     yield _read(tar, shard, row, fields)
 
     def find(self, clip_id: str, fields: Collection[str] = MEMBERS_OF_TWO) -> StoredSample:
         """One clip, looked up in manifests/clips.parquet. Raises KeyError if the dataset does not hold it."""
-        with self._open(CLIPS) as file:
+        with self.open(CLIPS) as file:
             parquet = pq.ParquetFile(file)
             check_schema(parquet.schema_arrow, "clips")
             shard = _shard_of(parquet, clip_id)
@@ -87,16 +89,19 @@ class Dataset:
             raise SchemaError(
                 f"{shard}: does not hold clip {clip_id}, which the manifest places there: run demix verify"
             )
-        with self._open(shard) as tar:
+        with self.open(shard) as tar:
             return _read(tar, shard, row, fields)
 
     def _index(self, shard: str) -> Iterator[dict[str, Any]]:
-        with self._open(f"{shard.removesuffix('.tar')}.parquet") as file:
+        with self.open(f"{shard.removesuffix('.tar')}.parquet") as file:
             yield from read_rows(file, "shard")
 
-    def _open(self, path: str) -> BinaryIO:
-        file: BinaryIO = self._files.open(self._path(path), "rb")
-        return file
+    def open(self, path: str) -> BinaryIO:
+        """A file of the dataset, by its path relative to it."""
+        return opened(self._files, self._path(path))
+
+    def exists(self, path: str) -> bool:
+        return bool(patiently(self.root, "read", lambda: self._files.exists(self._path(path))))
 
     def _path(self, path: str) -> str:
         return f"{self.root.rstrip('/')}/{path}"

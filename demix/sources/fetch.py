@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import fsspec
-
+from demix.config import ConfigError
 from demix.errors import DemixError, MachineSuspected, MachineTrouble
 from demix.machine import GO_ON, expecting_trouble, trouble_in
+from demix.redact import HIDDEN, is_known, redacted
+from demix.remote import StoreTrouble, download, filesystem, patiently
+from demix.remote import state_of as state_of_file
 from demix.sources.uri import is_remote, local_path
 from demix.store import Store, atomic
 
@@ -56,32 +58,20 @@ def local_copy(uri: str, *, was_there: bool = True) -> Iterator[Path]:
         return
     folder = _cache()
     with _reaching(uri):
-        filesystem, address = fsspec.core.url_to_fs(uri)
-        version = hashlib.blake2b(f"{uri}\0{_version(filesystem, address)}".encode(), digest_size=16).hexdigest()
+        files, address = filesystem(uri)
+        state, size = patiently(redacted(uri), "read", lambda: state_of_file(files, address))
+        version = hashlib.blake2b(f"{uri}\0{state}".encode(), digest_size=16).hexdigest()
     path = folder / version
     with open(folder / f"{version}.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one process downloads, the others wait here
         if not path.exists():
             with _reaching(uri):
-                _make_room(folder, int(filesystem.size(address) or 0))
+                _make_room(folder, size)
                 with atomic(path) as aside:
-                    filesystem.get_file(address, str(aside))
+                    patiently(redacted(uri), "read", lambda: download(files, address, aside, size or None))
         os.utime(path)
         fcntl.flock(lock, fcntl.LOCK_SH)  # in use: `_make_room` of others leaves it alone
         yield path
-
-
-_SAYS_VERSION = ("etag", "last-modified", "lastmodified", "content-md5", "digest", "mtime", "modified", "updated",
-                 "generation", "version_id", "versionid", "size", "crc", "date_time")  # fmt: skip
-"""What file systems say of a file that changes with its content."""
-
-
-def _version(filesystem: fsspec.AbstractFileSystem, address: str) -> str:
-    """Changes when the file at `address` is replaced, as far as its file system can tell. `ukey` of some file systems
-    is made of the address alone, or of a listing that was kept."""
-    filesystem.invalidate_cache()
-    said = {str(key).lower(): str(value) for key, value in filesystem.info(address).items()}
-    return json.dumps([str(filesystem.ukey(address)), *sorted((key, said.get(key)) for key in _SAYS_VERSION)])
 
 
 @contextmanager
@@ -180,9 +170,18 @@ def _is_deserted(folder: Path) -> bool:
 @contextmanager
 def _reaching(uri: str) -> Iterator[None]:
     """Around what is asked of a remote file system, whose libraries have errors of all kinds."""
+    if not is_known(uri):
+        raise ConfigError(
+            f"{uri}: it was named with credentials (now {HIDDEN}), which are kept nowhere; give the command with the "
+            "films' whole addresses, `demix build FILMS`"
+        )
     try:
         yield
-    except (FileNotFoundError, PermissionError, DemixError):
+    except StoreTrouble as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise PermissionError(f"{uri}: access is denied ({error.__cause__})") from error
+        raise MachineSuspected(f"{uri}: cannot be fetched ({error})") from error
+    except (FileNotFoundError, DemixError):
         raise
     except Exception as error:
         raise MachineSuspected(f"{uri}: cannot be fetched ({type(error).__name__}: {error})") from error

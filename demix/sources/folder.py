@@ -7,9 +7,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
-
 from demix.config import ConfigError
+from demix.redact import redacted
+from demix.remote import filesystem, patiently
 from demix.sources.uri import chained
 
 
@@ -56,10 +56,10 @@ def remote_files(uri: str) -> list[str]:
     """URIs of the files at or below a remote URI, sorted; hidden names are left out. Raises `ConfigError`."""
     try:
         _, archive = chained(uri)
-        filesystem, path = fsspec.core.url_to_fs(uri)
-        found = [str(name) for name in filesystem.find(path)]
-    except (OSError, ValueError, ImportError) as error:
-        raise ConfigError(f"{uri}: cannot be listed ({error}); check the address, access rights and driver") from error
+        files, path = filesystem(uri)
+        found = patiently(redacted(uri), "listed", lambda: [str(name) for name in files.find(path)])
+    except FileNotFoundError:
+        found = []
     start = len(path.rstrip("/"))
     visible = (name for name in found if not any(part.startswith(".") for part in name[start:].split("/")))
-    return sorted(filesystem.unstrip_protocol(name) + archive for name in visible)
+    return sorted(files.unstrip_protocol(name) + archive for name in visible)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, get_args
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from demix.config import ConfigError
 from demix.records import Kind
+from demix.redact import redacted
+from demix.remote import filesystem, opened
 from demix.sources.spans import spans_of
 from demix.sources.uri import is_remote, local_path, resolve
 
@@ -60,10 +61,9 @@ def read_manifest(name: str) -> Iterator[Listed]:
 
 def _rows(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
-        with fsspec.open(name if is_remote(name) else str(local_path(name)), "rb") as file:
-            content = file.read()
-    except (OSError, ValueError, ImportError) as error:
-        raise ConfigError(f"{name}: cannot be read ({error}); check the path and access rights") from error
+        content = _content(name)
+    except OSError as error:
+        raise ConfigError(f"{redacted(name)}: cannot be read ({error}); check the path and access rights") from error
     suffix = PurePosixPath(name.lower()).suffix
     if suffix == ".parquet":
         return _parquet_rows(name, content)
@@ -72,6 +72,13 @@ def _rows(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: not UTF-8 at byte {error.start}; save the manifest as UTF-8") from error
     return _csv_rows(name, text) if suffix == ".csv" else _json_rows(name, text)
+
+
+def _content(name: str) -> bytes:
+    if not is_remote(name):
+        return local_path(name).read_bytes()
+    with opened(*filesystem(name)) as file:
+        return file.read()
 
 
 def _csv_rows(name: str, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import fsspec
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from demix.errors import MachineTrouble
 from demix.store import Store
 from mtv_train.data.batch import AudioFeatures, Latents
-from mtv_train.data.errors import SampleError
+from mtv_train.data.errors import SampleError, StoreFailed
 from mtv_train.data.index import Window
 from mtv_train.data.settings import WindowSettings
 from mtv_train.data.table import ClipRow
@@ -74,15 +74,12 @@ class Caches:
     def _read(self, window: Window, key: str) -> dict[str, Tensor]:
         store = Store(self.store)
         try:
-            if store.remote:
-                files, root = fsspec.core.url_to_fs(self.store)
-                data = bytes(files.cat_file(f"{root.rstrip('/')}/{key}"))
-            else:
-                data = store.local(key).read_bytes()
-            tensors: dict[str, Tensor] = load(data)
+            tensors: dict[str, Tensor] = load(store.read(key))
+        except MachineTrouble as error:
+            raise StoreFailed(str(error)) from error
         except (OSError, SafetensorError) as error:
             raise SampleError(
-                window.clip.key, "cache", f"{self.store}/{key}: {error}; run mtv_train precompute"
+                window.clip.key, "cache", f"{store.address(key)}: {error}; run mtv_train precompute"
             ) from error
         return tensors
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-import fsspec
-
 from demix.dataset.layout import CLIPS, MANIFEST_COMMIT
 from demix.dataset.reader import Dataset
 from demix.dataset.schema import SchemaError, read_rows
@@ -22,26 +20,25 @@ VOICES = {"speech0.flac": "speech.flac", "speech1.flac": "speech2.flac"}
 _COLUMNS = ("clip_id", "split", "signature", "shard", "clip_media")
 
 
-def is_demix(files: fsspec.AbstractFileSystem, root: str) -> bool:
+def is_demix(dataset: Dataset) -> bool:
     """Whether a finished DEMIX dataset lies there."""
-    return bool(files.exists(f"{root}/{MANIFEST_COMMIT}"))
+    return dataset.exists(MANIFEST_COMMIT)
 
 
-def version(files: fsspec.AbstractFileSystem, root: str) -> str:
+def version(dataset: Dataset) -> str:
     """Changes when the dataset's content does: its manifests' commit file holds their hashes."""
-    return str(files.cat_file(f"{root}/{MANIFEST_COMMIT}").decode())
+    with dataset.open(MANIFEST_COMMIT) as file:
+        return file.read().decode()
 
 
-def demix_rows(
-    dataset: Dataset, files: fsspec.AbstractFileSystem, two_voices: bool = False
-) -> tuple[list[ClipRow], list[str]]:
+def demix_rows(dataset: Dataset, two_voices: bool = False) -> tuple[list[ClipRow], list[str]]:
     """All clips, and the shards' addresses; with `two_voices`, speech is that of the first speaker, and there is a
     second (see `voices`). Raises DatasetError where manifest and shards disagree."""
     shards = dataset.shards()
     numbers = {shard: number for number, shard in enumerate(shards)}
     try:
-        members = {row["clip_id"]: (shard, row) for shard in shards for row in _shard_rows(dataset, files, shard)}
-        rows = [_row(clip, members, numbers, two_voices) for clip in _clips(dataset, files)]
+        members = {row["clip_id"]: (shard, row) for shard in shards for row in _shard_rows(dataset, shard)}
+        rows = [_row(clip, members, numbers, two_voices) for clip in _clips(dataset)]
     except (SchemaError, FileNotFoundError) as error:
         raise DatasetError(f"{dataset.root}: {error}; run demix verify") from error
     if len(rows) != len(members):
@@ -51,13 +48,13 @@ def demix_rows(
     return rows, dataset.urls()
 
 
-def _clips(dataset: Dataset, files: fsspec.AbstractFileSystem) -> Iterator[dict[str, Any]]:
-    with files.open(f"{dataset.root}/{CLIPS}", "rb") as file:
+def _clips(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    with dataset.open(CLIPS) as file:
         yield from read_rows(file, "clips", _COLUMNS)
 
 
-def _shard_rows(dataset: Dataset, files: fsspec.AbstractFileSystem, shard: str) -> Iterator[dict[str, Any]]:
-    with files.open(f"{dataset.root}/{shard.removesuffix('.tar')}.parquet", "rb") as file:
+def _shard_rows(dataset: Dataset, shard: str) -> Iterator[dict[str, Any]]:
+    with dataset.open(f"{shard.removesuffix('.tar')}.parquet") as file:
         yield from read_rows(file, "shard", ("clip_id", "members"))
 
 

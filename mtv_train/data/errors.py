@@ -41,3 +41,7 @@ class TooManyBadSamples(DataError):
 
 class WorkerDied(DataError, MachineTrouble):
     """A loader process ended without an answer (killed, out of memory, a crash in native code)."""
+
+
+class StoreFailed(DataError, MachineTrouble):
+    """The object store of the dataset or of the caches does not answer, however often it is asked."""

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from demix.dataset.reader import Dataset
+from demix.remote import filesystem, patiently
 from demix.store import is_local
 from mtv_train.data.demix_rows import demix_rows, is_demix, version
 from mtv_train.data.errors import DatasetError
@@ -128,18 +129,19 @@ def index_file(settings: DataSettings) -> Path:
     """The index of a dataset as a local file, made where there is none for its present content."""
     if not settings.dataset:
         raise DatasetError("data.dataset is empty: name a DEMIX dataset or WebDataset tars")
-    files, root = fsspec.core.url_to_fs(settings.dataset, **settings.storage_options)
-    root = root.rstrip("/")
-    if is_demix(files, root):
+    dataset = Dataset(settings.dataset, **settings.storage_options)
+    if is_demix(dataset):
         two_voices = "speech2" in settings.window.tracks
-        path = _cache(settings, None) / _name(settings, f"{version(files, root)}\0{two_voices}")
+        path = _cache(settings, None) / _name(settings, f"{version(dataset)}\0{two_voices}")
         if not path.exists():
-            rows, shards = demix_rows(Dataset(settings.dataset, **settings.storage_options), files, two_voices)
+            rows, shards = demix_rows(dataset, two_voices)
             write_table(path, rows, shards)
         return path
-    tars = _tars(files, root)
+    files, root = filesystem(settings.dataset, settings.storage_options)
+    tars = _tars(files, root.rstrip("/"))
     required = ("mp4", *(f"{track}.flac" for track in settings.window.tracks), "txt")
-    content = "\n".join(f"{tar}\t{files.ukey(tar)}" for tar in tars) + f"\0{required}\0{settings.subset}"
+    states = patiently(root, "read", lambda: [(tar, files.ukey(tar)) for tar in tars])
+    content = "\n".join(f"{tar}\t{state}" for tar, state in states) + f"\0{required}\0{settings.subset}"
     path = _cache(settings, Path(tars[0]).parent if is_local(settings.dataset) else None) / _name(settings, content)
     if not path.exists():
         scan = scan_tars(files, tars, required, settings.subset)
@@ -155,7 +157,7 @@ def index_file(settings: DataSettings) -> Path:
 
 def _tars(files: fsspec.AbstractFileSystem, root: str) -> list[str]:
     pattern = root if root.endswith(".tar") or "*" in root else f"{root}/**/*.tar"
-    tars = sorted(map(str, files.glob(pattern)))
+    tars = sorted(map(str, patiently(root, "read", lambda: files.glob(pattern))))
     if not tars:
         raise DatasetError(f"{root}: neither a finished DEMIX dataset (no manifests/commit.json) nor any .tar file")
     return tars

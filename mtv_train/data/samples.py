@@ -8,7 +8,7 @@ from itertools import count, islice
 
 from mtv_train.data.batch import BadSample, Batch
 from mtv_train.data.cached import CachedPart, Caches
-from mtv_train.data.errors import DataError, SampleError, TooManyBadSamples
+from mtv_train.data.errors import DataError, SampleError, StoreFailed, TooManyBadSamples
 from mtv_train.data.index import DatasetIndex, Window
 from mtv_train.data.order import Order, SampleRef
 from mtv_train.data.randomness import uniform
@@ -70,6 +70,8 @@ class Samples:
             window = self.index.window(ref.subset, ref.number)
             try:
                 return self._sample(ref, window, bad)
+            except StoreFailed as error:
+                return error
             except SampleError as error:
                 if ref.attempt == self.settings.attempts:
                     return TooManyBadSamples(

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 
-import fsspec
-
+from demix.redact import redacted
+from demix.remote import StoreTrouble, filesystem, patiently, read_range
 from demix.store import is_local
-from mtv_train.data.errors import SampleError
+from mtv_train.data.errors import SampleError, StoreFailed
 from mtv_train.data.read_ahead import ReadAhead, Span
 from mtv_train.data.table import ClipRow, Member
 
@@ -45,12 +45,14 @@ class Shards:
 
     def read(self, clip: ClipRow, fields: Collection[str]) -> dict[str, bytes]:
         """The bytes of some of a clip's members. Raises SampleError: `read`, or `hash` where they are not the
-        index's."""
+        index's; `StoreFailed` where an object store does not answer, for which no sample is to blame."""
         data: dict[str, bytes] = {}
         for span, members in _spans(clip, fields):
             try:
                 whole = self._read(span) if self._is_file(span) else self.ahead.get(span)
-            except Exception as error:  # every store has errors of its own
+            except StoreTrouble as error:
+                raise StoreFailed(str(error)) from error
+            except Exception as error:
                 where = self.addresses[clip.shard]
                 raise SampleError(clip.key, "read", f"{where}: {type(error).__name__}: {error}") from error
             for name, member in members.items():
@@ -85,13 +87,16 @@ class Shards:
     def _read(self, span: Span) -> bytes:
         address = self.addresses[span.shard]
         if not is_local(address):
-            files, path = fsspec.core.url_to_fs(address, **self._options)
-            return bytes(files.cat_file(path, span.start, span.end))
+            return patiently(redacted(address), "read", lambda: self._read_remote(address, span))
         file = _open(address)
         try:
             return os.pread(file, span.size, span.start)
         finally:
             os.close(file)
+
+    def _read_remote(self, address: str, span: Span) -> bytes:
+        files, path = filesystem(address, self._options)
+        return read_range(files, path, span.start, span.end)
 
     def _advise_now(self, span: Span) -> None:
         """Has the system begin to read a span of a local or mounted file."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import fsspec
 
+from demix.remote import opened
 from mtv_train.data.errors import DatasetError, SampleError
 from mtv_train.data.table import FIELDS, ClipRow, Member
 from mtv_train.data.video import picture_seconds
@@ -59,7 +60,7 @@ def scan_tars(files: fsspec.AbstractFileSystem, paths: Sequence[str], required: 
 def _scan(files: fsspec.AbstractFileSystem, path: str) -> dict[str, _Found]:
     samples: dict[str, _Found] = {}
     try:
-        with files.open(path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with opened(files, path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
                 if info.isfile():
                     _note(samples, info, tar.extractfile(info).read(), path)  # type: ignore[union-attr]

@@ -8,8 +8,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import fsspec
-
 from demix.config import ConfigError
 from demix.engine import lock, log
 from demix.engine.phase import Phase
@@ -17,6 +15,8 @@ from demix.engine.progress import meter, tell_done_before
 from demix.engine.row import Row
 from demix.engine.runner import EngineSettings, Runner, RunOptions, make_runner
 from demix.preflight import check_nodes
+from demix.redact import redacted
+from demix.remote import filesystem, patiently
 from demix.store import Store, sweep
 from mtv_train.config import TrainSettings
 from mtv_train.data.cached import CachedPart
@@ -165,5 +165,9 @@ class Precomputation:
 def _sees(question: tuple[str, Mapping[str, str]]) -> bool:
     """Whether this machine finds a shard."""
     address, options = question
-    files, path = fsspec.core.url_to_fs(address, **options)
-    return bool(files.exists(path))
+
+    def ask() -> bool:
+        files, path = filesystem(address, options)
+        return bool(files.exists(path))
+
+    return patiently(redacted(address), "read", ask)

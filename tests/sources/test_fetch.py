@@ -22,6 +22,7 @@ from demix.store import Store
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DEMIX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DEMIX_STORE_SECONDS", "0")
     return tmp_path / "cache"
 
 
