@@ -18,7 +18,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -30,12 +30,13 @@ from demix.engine import lock
 from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase, Survey, film_seconds
 from demix.engine.progress import busy, meter, tell_done_before
+from demix.engine.proof import Proof
 from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions, make_runner, one_machine
 from demix.film import film_of
 from demix.here import Here
 from demix.models.missing import MissingPackage
-from demix.preflight import check_nodes, check_places, check_weights
+from demix.preflight import check_places, require, some_films, tokens, with_weights
 from demix.records import Candidate, Kind, Probe, Shots, Source
 from demix.scratch import scratch
 from demix.sources.discover import DEFAULT_KIND, discover
@@ -90,6 +91,8 @@ class Build:
         self._make_runner = runner or (lambda: make_runner(settings.engine))
         self._runner: Runner | None = None
         self._planned: list[Stage] = []
+        self._proof = Proof()
+        self._tokens = ExitStack()
         self._here = Here(settings) if runner is None and one_machine(settings.engine) else None
         self._named: list[Candidate] | None = None
 
@@ -253,13 +256,22 @@ class Build:
 
     @property
     def runner(self) -> Runner:
-        """Made when first asked for: a build that has nothing to do starts no cluster. Raises `ConfigError` if a node
-        of it does not see the dataset or the work store, or lacks weights of stages that are going to run."""
+        """Made when first asked for: a build that has nothing to do starts no cluster. Raises `ConfigError` if most of
+        its nodes do not see the dataset, the work store or the films, run other code, or lack weights of stages that
+        are going to run; of few such nodes it makes no use."""
         if self._runner is None:
             self._runner = self._make_runner()
-            check_nodes(self._runner, {"--output": Store(str(self.dataset)), "--work": self.store})
-            check_weights(self._runner, self._planned, self.settings.engine)
+            places = {"--output": Store(str(self.dataset)), "--work": self.store}
+            proof = self._tokens.enter_context(tokens(places))
+            self._proof = replace(proof, films=some_films(one.uri for one in self._named or ()))
+            self._require(self._planned)
         return self._runner
+
+    def _require(self, stages: Sequence[Stage]) -> None:
+        """Has the runner use only nodes that can run these stages besides those of before."""
+        assert self._runner is not None
+        self._proof = with_weights(self._proof, stages, self.settings.engine)
+        require(self._runner, self._proof)
 
     @property
     def helpers(self) -> Runner:
@@ -271,10 +283,10 @@ class Build:
         stages = [step.stage for step in phase.steps]
         here = self._here.runner_for(phase, survey, self.retry_failed) if self._here and not self._runner else None
         if here is not None:
-            check_weights(here, [*self._planned, *stages], self.settings.engine)
+            require(here, with_weights(Proof(), [*self._planned, *stages], self.settings.engine))
             return here
         if self._runner is not None and not {stage.name for stage in stages} <= {one.name for one in self._planned}:
-            check_weights(self._runner, stages, self.settings.engine)
+            self._require(stages)
         self._planned = [*self._planned, *stages]
         return self.runner
 
@@ -309,6 +321,7 @@ class Build:
         if self._runner is not None:
             self._runner.close()
             self._runner = None
+        self._tokens.close()
 
     def _run(self, phase: Phase, unit: str) -> None:
         with busy(f"{phase.name}: looking up what is done"):

@@ -1,19 +1,27 @@
-"""Checks before any work: places that every node reaches, and room on the disk."""
+"""Checks before any work: nodes that can do it, places that every node reaches, and room on the disk."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from demix import weights
 from demix.config import ConfigError
+from demix.engine.proof import Proof, digests
 from demix.engine.runner import EngineSettings, Runner
 from demix.machine import check_room, trouble_in
+from demix.sources.uri import is_remote, local_path
 from demix.stage import Stage
 from demix.store import Store
+
+_TOKENS = ".token"
+"""Folder of tokens in a place. The name of a token is new each time: nodes keep for a while what a name stood for."""
+_FILMS = 16
+"""Films that a node is asked for, at most."""
 
 
 def check_places(dataset: Path, work: Store) -> None:
@@ -39,55 +47,49 @@ def _writable(folder: Path) -> None:
     check_room([folder])
 
 
-def check_nodes(runner: Runner, places: Mapping[str, Store]) -> None:
-    """Leaves a token in each place (option that names it -> store) and asks every node for it. Raises `ConfigError` if
-    one does not find it."""
-    key = f".{uuid.uuid4().hex}.tmp"  # named as an unfinished write: what a killed run leaves is swept up
-    for store in places.values():
-        with store.write(key) as path:
-            path.write_text("here")
+@contextmanager
+def tokens(places: Mapping[str, Store]) -> Iterator[Proof]:
+    """While this is open, each place (option that names it -> store) holds a token; yields the proof that a machine
+    sees them all and runs the same code as this one."""
+    name = uuid.uuid4().hex
     try:
-        for node, blind in runner.on_every_node(_blind, (key, {flag: store.root for flag, store in places.items()})):
-            if blind:
-                flag, root = blind[0]
-                raise ConfigError(
-                    f"{root}: node {node} cannot see it. All nodes must reach it at the same path: put {flag} on a "
-                    "shared file system (NFS, Lustre, a mounted bucket)"
-                )
+        for store in places.values():
+            store.remove(_TOKENS)  # of a run that was killed
+            with store.write(f"{_TOKENS}/{name}") as path:
+                path.write_text("here")
+        roots = tuple((option, store.root) for option, store in places.items())
+        yield Proof(token=f"{_TOKENS}/{name}", places=roots, code=digests(["demix"]))
     finally:
         for store in places.values():
-            store.remove(key)
+            store.remove(_TOKENS)
 
 
-def _blind(question: tuple[str, dict[str, str]]) -> list[tuple[str, str]]:
-    """The places (flag, root) in which this machine does not find the token."""
-    key, roots = question
-    return [(flag, root) for flag, root in roots.items() if not Store(root).exists(key)]
+def require(runner: Runner, proof: Proof) -> None:
+    """Has a runner give work only to nodes on which the proof holds. Raises `ConfigError` unless it does on most of
+    those that are there now: one of many may be out of order, while many tell of a mistake in the settings."""
+    asked = runner.require(proof)
+    problems = [problem for _, problem in asked if problem]
+    if 2 * len(problems) >= max(1, len(asked)):
+        others = f" (and {len(problems) - 1} more of {len(asked)} nodes)" if len(problems) > 1 else ""
+        raise ConfigError(f"{problems[0]}{others}" if problems else "the Ray cluster has no node that answers")
 
 
-def check_weights(runner: Runner, stages: Sequence[Stage], engine: EngineSettings) -> None:
-    """Raises `ConfigError` if a node lacks weights that a stage loads; fetches them first if the settings say so."""
-    names = list(dict.fromkeys(name for stage in stages for name in stage.weights()))
-    if not names:
-        return
-    question = (names, engine.weights, engine.fetch_weights)
-    for node, problem in runner.on_every_node(_weights_problem, question):
-        if problem:
-            raise ConfigError(f"node {node}: {problem}")
+def with_weights(proof: Proof, stages: Sequence[Stage], engine: EngineSettings) -> Proof:
+    """A proof that asks for the weights that stages load, too."""
+    names = dict.fromkeys([*proof.weights, *(name for stage in stages for name in stage.weights())])
+    return replace(proof, weights=tuple(names), weights_folder=engine.weights, fetch_weights=engine.fetch_weights)
 
 
-def _weights_problem(question: tuple[list[str], str | None, bool]) -> str:
-    """What is wrong with the weights on this machine; empty if nothing is."""
-    names, folder, bring = question
-    weights.use(folder)
-    try:
-        if bring:
-            weights.ensure(names)
-        for name in names:
-            weights.locate(name)
-    except ConfigError as error:
-        return str(error)
-    return ""
+def some_films(uris: Iterable[str]) -> tuple[str, ...]:
+    """Paths of a few of the films that lie on a file system and are there, one a folder."""
+    folders: dict[Path, Path] = {}
+    for uri in uris:
+        if not is_remote(uri):
+            path = local_path(uri)
+            folders.setdefault(path.parent, path)
+    paths = list(folders.values())
+    step = max(1, len(paths) // _FILMS)
+    return tuple(str(path) for path in paths[::step][:_FILMS] if path.exists())
 
 
 def free_gigabytes(folder: Path) -> float:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from demix import models, processes
+from demix.engine.proof import THIS_MACHINE, Proof
 from demix.engine.row import Row
 from demix.engine.runner import EngineSettings, RunOptions, batches, block_rows
 from demix.engine.sequential import worker_spec
@@ -69,7 +70,10 @@ class LocalRunner:
         return self._side_by_side(lambda argument: self._asked(("call", function, argument), None, 3), arguments)
 
     def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
-        return [("this machine", function(argument))]
+        return [(THIS_MACHINE, function(argument))]
+
+    def require(self, proof: Proof) -> list[tuple[str, str]]:
+        return [(THIS_MACHINE, proof.problem(THIS_MACHINE))]
 
     def close(self) -> None:
         with self._lock:

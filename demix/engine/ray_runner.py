@@ -20,11 +20,12 @@ import pyarrow as pa
 import ray
 from ray import cloudpickle
 from ray.data import ActorPoolStrategy
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from demix import library_errors
 from demix.config import ConfigError
 from demix.engine import ray_start
+from demix.engine.nodes import Nodes, asked_on, is_alive
+from demix.engine.proof import Proof, UnfitNode
 from demix.engine.row import Row, from_columns, to_columns
 from demix.engine.runner import EngineSettings, RunOptions, batches, block_rows
 from demix.engine.stage_actor import StageActor, call, packed
@@ -42,6 +43,8 @@ _RAY_IN_TROUBLE = (
     ray.exceptions.OutOfMemoryError,
     ray.exceptions.ObjectStoreFullError,
     ray.exceptions.LocalRayletDiedError,
+    ray.exceptions.TaskUnschedulableError,
+    ray.exceptions.ActorUnschedulableError,
     ray.exceptions.NodeDiedError,
     ray.exceptions.WorkerCrashedError,
     ray.exceptions.RayActorError,
@@ -63,6 +66,7 @@ class RayRunner:
         self.started = not ray.is_initialized()
         self._session: Path | None = None
         self._logs_elsewhere = True
+        self._nodes: Nodes | None = None
         if self.started:
             self._session = ray_start.start(settings.address)
         context = ray.data.DataContext.get_current()
@@ -131,27 +135,43 @@ class RayRunner:
                 yield from from_columns(batch.to_pydict())
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:
-        remote = ray.remote(num_cpus=1, max_retries=3)(call)
         limit = 2 * self.workers
-        remaining = iter(arguments)
-        running = {remote.remote(packed(function, argument)) for argument in islice(remaining, limit)}
+        waiting = (packed(function, argument) for argument in arguments)
+        running = {self._called(packing): packing for packing in islice(waiting, limit)}
         while running:
-            done, waiting = ray.wait(list(running), num_returns=1)
-            running = set(waiting)
-            for argument in islice(remaining, len(done)):
-                running.add(remote.remote(packed(function, argument)))
-            with _own_errors():
-                answers = ray.get(done)
-            yield from answers
+            [done], _ = ray.wait(list(running), num_returns=1)
+            packing = running.pop(done)
+            try:
+                with _own_errors():
+                    answer = ray.get(done)
+            except UnfitNode:
+                running[self._called(packing)] = packing  # on another node
+                continue
+            running.update((self._called(packing), packing) for packing in islice(waiting, 1))
+            yield answer
+
+    def _called(self, packing: bytes) -> ray.ObjectRef:
+        """Has any fit node answer what is packed."""
+        placement = self._nodes.placement() if self._nodes else {}
+        remote = ray.remote(num_cpus=1, max_retries=3)(call).options(**placement)
+        return remote.remote(packing, self._nodes.packed if self._nodes else None)
 
     def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
-        remote = ray.remote(num_cpus=0)(call)
-        nodes = [node for node in ray.nodes() if node["Alive"]]
-        there = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
         packing = packed(function, argument)
-        with _own_errors():
-            answers = ray.get([remote.options(scheduling_strategy=place).remote(packing) for place in there])
-        return [(node["NodeManagerAddress"], answer) for node, answer in zip(nodes, answers, strict=True)]
+        asked = [(node, asked_on(node["NodeID"], packing)) for node in ray.nodes() if node["Alive"]]
+        answers = []
+        for node, ref in asked:
+            try:
+                with _own_errors():
+                    answers.append((node["NodeManagerAddress"], ray.get(ref)))
+            except MachineTrouble:
+                if is_alive(node["NodeID"]):
+                    raise
+        return answers
+
+    def require(self, proof: Proof) -> list[tuple[str, str]]:
+        self._nodes = Nodes(proof)
+        return self._nodes.problems()
 
     def close(self) -> None:
         if self.started:
@@ -169,7 +189,7 @@ def _own_errors() -> Iterator[None]:
     except ray.exceptions.RayTaskError as error:
         cause = trouble_in(error.cause) or error.cause
         said = str(cause).partition(_RETRY_ADVICE)[0]
-        for kind in (ConfigError, MachineTrouble, BrokenInstallation):
+        for kind in (ConfigError, UnfitNode, MachineTrouble, BrokenInstallation):
             if isinstance(cause, kind):
                 raise kind(said) from None
         raise

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from demix.config import ConfigError, Settings
+from demix.engine.proof import Proof
 from demix.engine.row import Row
 from demix.engine.worker import Step
 from demix.records import Record
@@ -88,7 +89,11 @@ class Runner(Protocol):
         """`function` of each argument, side by side, results in any order; an exception ends the run."""
 
     def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
-        """(node, `function(argument)` there) for every node."""
+        """(node, `function(argument)` there) for every node; one that is lost meanwhile is left out."""
+
+    def require(self, proof: Proof) -> list[tuple[str, str]]:
+        """From now on only nodes get work on which the proof holds, those too that join later. (node, its problem) of
+        every node there is; the problem is empty where a node is fit."""
 
     def close(self) -> None: ...
 

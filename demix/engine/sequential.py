@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from demix.engine.proof import THIS_MACHINE, Proof
 from demix.engine.row import Row
 from demix.engine.runner import RunOptions
 from demix.engine.worker import Step, Worker, WorkerSpec
@@ -57,7 +58,10 @@ class SequentialRunner:
         return map(function, arguments)
 
     def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
-        return [("this machine", function(argument))]
+        return [(THIS_MACHINE, function(argument))]
+
+    def require(self, proof: Proof) -> list[tuple[str, str]]:
+        return [(THIS_MACHINE, proof.problem(THIS_MACHINE))]
 
     def close(self) -> None:
         pass

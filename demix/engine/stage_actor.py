@@ -44,8 +44,34 @@ def packed(function: Any, argument: Any) -> bytes:
     return packing
 
 
-def call(packing: bytes) -> Any:
-    """`function(argument)` in a worker process."""
+def call(packing: bytes, proof: bytes | None = None) -> Any:
+    """`function(argument)` in a worker process, which must `show` first what is asked of it."""
     processes.leave_terminal()
+    show(proof)
     function, argument = cloudpickle.loads(packing)
     return function(argument)
+
+
+_shown: set[bytes] = set()
+
+
+def show(proof: bytes | None) -> None:
+    """Raises `UnfitNode` unless this machine stands a proof (`demix.engine.nodes.Nodes.packed`); once a process."""
+    if proof is None or proof in _shown:
+        return
+    from demix.engine.proof import UnfitNode
+
+    try:
+        problem = cloudpickle.loads(proof).problem(here())
+    except Exception as error:  # another version of this program may not even know what is asked
+        problem = f"{type(error).__name__}: {error}"
+    if problem:
+        raise UnfitNode(problem)
+    _shown.add(proof)
+
+
+def here() -> str:
+    """Address of this node."""
+    import ray
+
+    return str(ray.util.get_node_ip_address())

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
+from demix.engine.proof import THIS_MACHINE, Proof
 from demix.engine.row import Row
 from demix.engine.runner import RunOptions, batches, block_rows
 from demix.engine.sequential import worker_spec
@@ -86,7 +87,10 @@ class ThreadRunner:
             over.set()
 
     def on_every_node(self, function: Callable[[Any], Any], argument: Any) -> list[tuple[str, Any]]:
-        return [("this machine", function(argument))]
+        return [(THIS_MACHINE, function(argument))]
+
+    def require(self, proof: Proof) -> list[tuple[str, str]]:
+        return [(THIS_MACHINE, proof.problem(THIS_MACHINE))]
 
     def close(self) -> None:
         pass

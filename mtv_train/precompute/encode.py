@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from demix.config import ConfigError
 from demix.engine import lock, log
 from demix.engine.phase import Phase
 from demix.engine.progress import meter, tell_done_before
+from demix.engine.proof import digests
 from demix.engine.row import Row
 from demix.engine.runner import EngineSettings, Runner, RunOptions, make_runner
-from demix.preflight import check_nodes
+from demix.preflight import require, tokens
 from demix.redact import redacted
 from demix.remote import filesystem, patiently
 from demix.store import Store, sweep
@@ -55,6 +56,7 @@ class Precomputation:
         self.clips = min(limit, index.clips) if limit else index.clips
         self.marks = Marks(store, settings, index)
         self._runner: Runner | None = None
+        self._tokens = ExitStack()
 
     def phase(self, part: CachedPart) -> Phase:
         """One stage over all clips. Raises `ConfigError` for what cannot be computed beforehand."""
@@ -112,7 +114,8 @@ class Precomputation:
         of it sees neither the cache nor the dataset."""
         if self._runner is None:
             self._runner = make_runner(self.engine)
-            check_nodes(self._runner, {"--out": self.store})
+            proof = self._tokens.enter_context(tokens({"--out": self.store}))
+            require(self._runner, replace(proof, code=digests(["demix", "mtv_train"])))
             question = (self.index.shards[0], self.index.storage_options)
             for node, seen in self._runner.on_every_node(_sees, question):
                 if not seen:
@@ -123,6 +126,7 @@ class Precomputation:
         if self._runner is not None:
             self._runner.close()
             self._runner = None
+        self._tokens.close()
 
     def _rows(self, part: CachedPart) -> Iterator[Row]:
         """The clips sorted by id, as the ledger is."""
