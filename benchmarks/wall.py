@@ -1,9 +1,9 @@
 """Wall time as a user feels it: `demix index` and `demix build` against the command, and against an older demix.
 
-    python benchmarks/wall.py [--runs N] [--long-minutes N] [--only short long build] [--before FOLDER]
-                              [--work FOLDER] [--output FILE]
+    python benchmarks/wall.py [--runs N] [--long-minutes N] [--long-height N] [--only short long build]
+                              [--before FOLDER] [--work FOLDER] [--output FILE]
 
-`short` is a film of three minutes at 1080 lines, `long` one of two hours at 360 lines; both are a generated film
+`short` is a film of three minutes at 1080 lines, `long` one of two hours at 360 lines or more; both are a generated film
 (benchmarks/index_films.py), repeated without encoding it again. `build` builds the films of `make demo`. `--before` is
 a checkout of an older version (`git worktree add FOLDER REVISION`), which does the same in turn, with its own
 environment where it has one (`make .venv/.ready` there). Everything is run `--runs` times, all contestants one after
@@ -148,9 +148,10 @@ def tasks(arguments: argparse.Namespace, work: Path) -> dict[str, dict[str, Run]
         path = repeated(path, work / "short.mp4", 180)
         chosen["a film of 3 minutes, 1080 lines"] = index_runs(path, work, arguments.before)
     if "long" in arguments.only:
-        path = encode(film(6, 60, (640, 360)), work / "long360", "x264")
-        path = repeated(path, work / f"long{arguments.long_minutes}.mp4", 60 * arguments.long_minutes)
-        chosen[f"a film of {arguments.long_minutes} minutes, 360 lines"] = index_runs(path, work, arguments.before)
+        minutes, height = arguments.long_minutes, arguments.long_height
+        path = encode(film(6, 60 if height <= 360 else 20, (height * 16 // 9, height)), work / f"long{height}", "x264")
+        path = repeated(path, work / f"long{height}_{minutes}.mp4", 60 * minutes)
+        chosen[f"a film of {minutes} minutes, {height} lines"] = index_runs(path, work, arguments.before)
     if "build" in arguments.only:
         films = work / "films"
         if not (films / "sources.csv").exists():
@@ -163,7 +164,8 @@ def report(results: Sequence[Timed], arguments: argparse.Namespace) -> str:
     lines = [
         "# Benchmark: wall time",
         "",
-        f"`python benchmarks/wall.py --runs {arguments.runs} --long-minutes {arguments.long_minutes}"
+        f"`python benchmarks/wall.py --runs {arguments.runs} --long-minutes {arguments.long_minutes} "
+        f"--long-height {arguments.long_height}"
         + (" --before ..." if arguments.before else "")
         + "`",
         "",
@@ -187,6 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3, help="times everything is timed")
     parser.add_argument("--long-minutes", type=int, default=120, help="length of the long film")
+    parser.add_argument("--long-height", type=int, choices=(360, 720, 1080), default=360, help="its lines")
     parser.add_argument("--only", nargs="+", choices=("short", "long", "build"), default=("short", "long", "build"))
     parser.add_argument("--before", type=Path, help="checkout of an older version")
     parser.add_argument("--work", type=Path, help="folder to keep the films in (default: a temporary one)")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from demix.models.shots.gradual import Looked
-from demix.models.shots.tiny import means, row_products
+from demix.models.shots.tiny import Tiny, joined, row_products
 
 _ANY, _LIGHT = 3, 8
 """Frames after which a change has come back at once, whatever was shown meanwhile, and those within which light has:
@@ -30,22 +30,20 @@ class Returns:
     """Compares pictures with those before: takes tiny ones (`demix.models.shots.tiny`), a block at a time."""
 
     def __init__(self) -> None:
-        self._before: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-        """The last pictures of the blocks before, their products with themselves and their colours' means."""
+        self._before: Tiny | None = None
+        """The last pictures of the blocks before."""
         self._seen: list[np.ndarray] = []
 
-    def add(self, tiny: np.ndarray) -> None:
-        """`tiny` float32 (frames, values): the next frames in display order."""
-        now = tiny, row_products(tiny, tiny), means(tiny)
-        before = self._before or tuple(np.repeat(values[:1], REACH, axis=0) for values in now)
-        held = [np.concatenate(pair) for pair in zip(before, now, strict=True)]
-        columns = [now[1]]
+    def add(self, tiny: Tiny) -> None:
+        """`tiny`: the next frames in display order."""
+        held = joined([tiny[:1]] * REACH + [tiny] if self._before is None else [self._before, tiny])
+        columns = [tiny.energy]
         for distance in range(1, REACH + 1):
-            pictures, own, colours = (values[REACH - distance : -distance] for values in held)
-            structure = now[1] + own - 2 * row_products(pictures, tiny)
-            columns.append(structure + np.square(now[2] - colours).mean(axis=1))
+            before = held[REACH - distance : -distance]
+            structure = tiny.energy + before.energy - 2 * row_products(before, tiny)
+            columns.append(structure + np.square(tiny.means - before.means).mean(axis=1))
         self._seen.append(np.stack(columns, axis=1).astype(np.float32))
-        self._before = held[0][-REACH:], held[1][-REACH:], held[2][-REACH:]
+        self._before = held[-REACH:]
 
     def seen(self) -> np.ndarray:
         """float32 (frames, 1 + REACH): the variance of each picture, and its mean squared difference from the one 1, 2,

@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from demix.lazy_module import lazy_module
 from demix.models.shots.settings import GradualSettings
-from demix.models.shots.tiny import centred, products
+from demix.models.shots.tiny import Tiny, centred, joined, products
 
 cv2: Any = lazy_module("cv2")
 
@@ -73,14 +73,14 @@ class GradualFinder:
         self._rate = rate
         self._step = steps(rate)
         self._lengths = lengths(settings, rate)
-        self._tiny: list[np.ndarray] = []
+        self._tiny: list[Tiny] = []
         self._begin = 0
         self._seen = first
         self._contrast: list[np.ndarray] = [np.zeros(0)]
         self._hits: list[_Hit] = []
         self._blas = ThreadpoolController()
 
-    def add(self, tiny: np.ndarray) -> None:
+    def add(self, tiny: Tiny) -> None:
         """`tiny` are the `tiny_pictures` of the next frames in display order."""
         if self._settings.enabled:
             self._tiny.append(tiny[-self._seen % self._step :: self._step])
@@ -100,11 +100,11 @@ class GradualFinder:
 
     def _search(self, keep: int) -> None:
         """Tests all windows within the buffer, then forgets all but the last frames, which a later window can reach."""
-        pictures = np.concatenate(self._tiny)
+        pictures = joined(self._tiny)
         with self._blas.limit(limits=1, user_api="blas"):  # waiting threads would cost more than the product does
             inner = products(pictures)
         for length in self._lengths:
-            self._hits += _dissolves(pictures, inner, length, self._begin, self._settings)
+            self._hits += _dissolves(pictures.values, inner, length, self._begin, self._settings)
         done = len(pictures) - keep
         self._contrast.append(np.sqrt(np.maximum(inner.diagonal()[:done], 0)))
         self._begin += done

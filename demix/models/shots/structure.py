@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from demix.models.shots.settings import StructureSettings
-from demix.models.shots.tiny import row_products
+from demix.models.shots.tiny import Tiny, joined, row_products
 
 _AROUND = 2
 """Neighbouring changes on each side that a cut must stand out from."""
@@ -21,21 +21,19 @@ class StructureJudge:
 
     def __init__(self, settings: StructureSettings):
         self._settings = settings
-        self._before: tuple[np.ndarray, np.ndarray] | None = None
-        """The last picture of the block before, and its product with itself."""
+        self._before: Tiny | None = None
+        """The last picture of the block before."""
         self._alike: list[np.ndarray] = []
         self._change: list[np.ndarray] = []
 
-    def add(self, tiny: np.ndarray) -> None:
-        """`tiny` float32 (frames, values): the next frames in display order."""
-        own = row_products(tiny, tiny)
-        before, its = (tiny[:1], own[:1]) if self._before is None else self._before
-        product = row_products(np.concatenate([before, tiny[:-1]]), tiny)
-        its = np.concatenate([its, own[:-1]])
+    def add(self, tiny: Tiny) -> None:
+        """`tiny`: the next frames in display order."""
+        before = joined([tiny[:1] if self._before is None else self._before, tiny[:-1]])
+        product, own, its = row_products(before, tiny), tiny.energy, before.energy
         energy = np.sqrt(np.maximum(own * its, 0))
         self._alike.append(np.where(energy > 0, product / np.maximum(energy, 1e-30), 1.0))
         self._change.append(np.sqrt(np.maximum(own + its - 2 * product, 0)))
-        self._before = tiny[-1:], own[-1:]
+        self._before = tiny[-1:]
 
     def seen(self) -> tuple[np.ndarray, np.ndarray]:
         """float64 (frames,) twice: how much each frame correlates with the one before, and how much it differs from it

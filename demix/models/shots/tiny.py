@@ -7,6 +7,8 @@ taken in two halves whose sums stay below 2^24, where float32 is exact in any or
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,41 +22,72 @@ _COLOURS = 3
 PIXELS = _SIZE[0] * _SIZE[1]
 VALUES = PIXELS * _COLOURS
 _HALVES = (slice(0, VALUES // 2), slice(VALUES // 2, VALUES))
+_OF_COLOUR = np.tile(np.eye(_COLOURS, dtype=np.float32), (PIXELS, 1))
+"""A product with it adds up each colour; the sums are whole numbers below 2^24."""
 
 
-def tiny_pictures(pictures: np.ndarray) -> np.ndarray:
-    """uint8 BGR (frames, height, width, 3) as float32 (frames, values): 32 x 18 pixels each in a row, less 128."""
-    small = np.stack([cv2.resize(picture, _SIZE, interpolation=cv2.INTER_AREA) for picture in pictures])
-    return small.reshape(len(pictures), VALUES).astype(np.float32) - 128
+@dataclass(frozen=True)
+class Tiny:
+    """Tiny pictures, and what every product of them takes."""
+
+    values: np.ndarray
+    """float32 (frames, values): 32 x 18 pixels BGR each in a row, less 128."""
+    sums: np.ndarray
+    """float64 (frames, 3): the sum of each colour."""
+    energy: np.ndarray
+    """float64 (frames,): the product of each picture with itself; see `row_products`."""
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Tiny:
+        sums = (values @ _OF_COLOUR).astype(np.float64)
+        return cls(values, sums, _row_products(values, sums, values, sums))
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, some: slice) -> Tiny:
+        return Tiny(self.values[some], self.sums[some], self.energy[some])
+
+    @property
+    def means(self) -> np.ndarray:
+        """float64 (frames, 3): the mean of each colour."""
+        return self.sums / PIXELS
 
 
-def products(tiny: np.ndarray) -> np.ndarray:
+def tiny_pictures(pictures: np.ndarray) -> Tiny:
+    """Of uint8 BGR (frames, height, width, 3)."""
+    small = np.empty((len(pictures), *_SIZE[::-1], _COLOURS), np.uint8)
+    for picture, its in zip(pictures, small, strict=True):
+        cv2.resize(picture, _SIZE, dst=its, interpolation=cv2.INTER_AREA)
+    return Tiny.of(small.reshape(len(small), VALUES).astype(np.float32) - 128)
+
+
+def joined(parts: Iterable[Tiny]) -> Tiny:
+    """The pictures of all of them."""
+    values, sums, energy = zip(*((one.values, one.sums, one.energy) for one in parts), strict=True)
+    return Tiny(np.concatenate(values), np.concatenate(sums), np.concatenate(energy))
+
+
+def products(tiny: Tiny) -> np.ndarray:
     """float64 (frames, frames): mean product of the values of any two pictures, every colour's mean taken off."""
-    sums = _sums(tiny)
-    whole = sum((tiny[:, half] @ tiny[:, half].T).astype(np.float64) for half in _HALVES)
-    return np.asarray(_centred(whole, sums @ sums.T))
+    whole = sum((tiny.values[:, half] @ tiny.values[:, half].T).astype(np.float64) for half in _HALVES)
+    return np.asarray(_centred(whole, tiny.sums @ tiny.sums.T))
 
 
-def row_products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def row_products(one: Tiny, other: Tiny) -> np.ndarray:
     """float64 (frames,): the same of each picture of `one` and that of `other` in its place."""
-    halves = (np.einsum("ij,ij->i", one[:, half], other[:, half]).astype(np.float64) for half in _HALVES)
-    return _centred(sum(halves), np.einsum("ij,ij->i", _sums(one), _sums(other)))
-
-
-def means(tiny: np.ndarray) -> np.ndarray:
-    """float64 (frames, 3): the mean of each colour."""
-    return _sums(tiny) / PIXELS
+    return _row_products(one.values, one.sums, other.values, other.sums)
 
 
 def centred(difference: np.ndarray) -> np.ndarray:
-    """One picture, or the difference of two, without every colour's mean."""
+    """The values of one picture, or the difference of two, without every colour's mean."""
     colours = difference.reshape(PIXELS, _COLOURS)
     return (colours - colours.mean(axis=0)).reshape(-1)
 
 
-def _sums(tiny: np.ndarray) -> np.ndarray:
-    """float64 (frames, 3): the sum of each colour, a whole number."""
-    return tiny.reshape(len(tiny), PIXELS, _COLOURS).sum(axis=1, dtype=np.float64)
+def _row_products(one: np.ndarray, its: np.ndarray, other: np.ndarray, others: np.ndarray) -> np.ndarray:
+    halves = (np.einsum("ij,ij->i", one[:, half], other[:, half]).astype(np.float64) for half in _HALVES)
+    return _centred(sum(halves), np.einsum("ij,ij->i", its, others))
 
 
 def _centred(whole: np.ndarray, of_sums: np.ndarray) -> np.ndarray:
