@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +76,14 @@ class _Times:
         return Found(self.filled, self.end if self.pts else None)
 
     def add(self, packet: av.Packet, tick: Fraction) -> None:
+        # A film has hundreds of thousands of packets: integers are compared first, fractions only where that may fail.
         self.packets += 1
         if self.packets == 1 and packet.has_sidedata("encryption_info"):
             raise MediaError("decode", "the film is encrypted (Common Encryption); decrypt it first")
         self.filled += packet.size > 0
         if packet.dts is not None:
-            if self.last_dts is not None and (self.last_dts - packet.dts) * tick > 1:
+            back = 0 if self.last_dts is None else self.last_dts - packet.dts
+            if back > 0 and back * tick > 1:
                 raise MediaError("decode", f"the time stamps of stream {packet.stream_index} jump back")
             self.last_dts = packet.dts
         pts = packet.dts if packet.pts is None else packet.pts
@@ -153,6 +156,7 @@ def _read_packets(container: InputContainer, limits: MediaLimits) -> dict[int, _
     streams = [*container.streams.video, *container.streams.audio]
     times = {stream.index: _Times() for stream in streams}
     ticks = {stream.index: Fraction(stream.time_base or 1) for stream in streams}
+    longest = {index: int(limits.max_seconds / tick) for index, tick in ticks.items()}
     most = int(limits.max_seconds * limits.max_frame_rate)
     try:
         for packet in container.demux(streams):
@@ -160,7 +164,7 @@ def _read_packets(container: InputContainer, limits: MediaLimits) -> dict[int, _
                 continue  # the end of the file
             known, tick = times[packet.stream_index], ticks[packet.stream_index]
             known.add(packet, tick)
-            if known.pts:
+            if known.pts and known.end - known.pts[0] > longest[packet.stream_index]:
                 _within("seconds", float((known.end - known.pts[0]) * tick), limits.max_seconds)
             _within("packets", known.packets, most)
     except av.FFmpegError as error:
@@ -255,7 +259,8 @@ def _nominal(rate: Fraction, stream: VideoStream) -> Fraction:
 def _uneven(pts: Sequence[int], mean: Fraction) -> bool:
     """Whether some gap between frames is off the mean by more than 10 % and more than stamps are rounded."""
     tolerance = max(mean / 10, min(Fraction(1), mean / 2))
-    return any(abs(after - before - mean) > tolerance for before, after in itertools.pairwise(pts))
+    fewest, most = ceil(mean - tolerance), floor(mean + tolerance)  # ticks are whole
+    return any(not fewest <= after - before <= most for before, after in itertools.pairwise(pts))
 
 
 def _audio_facts(stream: AudioStream, times: _Times) -> dict[str, Any]:
