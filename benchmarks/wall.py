@@ -3,12 +3,12 @@
     python benchmarks/wall.py [--runs N] [--long-minutes N] [--long-height N] [--only short long build]
                               [--before FOLDER] [--work FOLDER] [--output FILE]
 
-`short` is a film of three minutes at 1080 lines, `long` one of two hours at 360 lines or more; both are a generated film
-(benchmarks/index_films.py), repeated without encoding it again. `build` builds the films of `make demo`. `--before` is
-a checkout of an older version (`git worktree add FOLDER REVISION`), which does the same in turn, with its own
-environment where it has one (`make .venv/.ready` there). Everything is run `--runs` times, all contestants one after
-the other, and the medians count: wall time, and user and system time of all processes that were seen below the one that
-is timed. On a machine with other tenants only the ratios say something.
+`short` is a film of three minutes at 1080 lines, `long` one of two hours at 360 lines or more; both are a generated
+film (benchmarks/index_films.py), repeated without encoding it again. `build` builds the films of `make demo`.
+`--before` is a checkout of an older version (`git worktree add FOLDER REVISION`), which does the same in turn, with
+its own environment where it has one (`make .venv/.ready` there). Everything is run `--runs` times, all contestants one
+after the other, and the medians count: wall time, and user and system time of all processes that were seen below the
+one that is timed. On a machine with other tenants only the ratios say something.
 """
 
 from __future__ import annotations
