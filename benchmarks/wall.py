@@ -165,9 +165,7 @@ def report(results: Sequence[Timed], arguments: argparse.Namespace) -> str:
         "# Benchmark: wall time",
         "",
         f"`python benchmarks/wall.py --runs {arguments.runs} --long-minutes {arguments.long_minutes} "
-        f"--long-height {arguments.long_height}"
-        + (" --before ..." if arguments.before else "")
-        + "`",
+        f"--long-height {arguments.long_height}" + (" --before ..." if arguments.before else "") + "`",
         "",
         f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores (load {os.getloadavg()[0]:.1f} at the end), "
         f"Python {platform.python_version()}. How time is taken is said in the script.",
