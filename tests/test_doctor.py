@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from demix.cli import main
+from demix.engine.runner import EngineSettings
 from demix.exit_status import ExitStatus
 from demix.media.command import ffmpeg_binary
 from demix.models.faces.mtcnn import MtcnnFaces
 from demix.recipe import all_stages, load_settings
 from demix.records import ActiveSpeaker, Caption, Diarization, Persons
+from demix.stage import Stage
 from demix.trial import Trial
 
 
@@ -72,3 +74,22 @@ def test_without_an_ffmpeg_nothing_is_called_sound(capsys: pytest.CaptureFixture
     text = said(capsys)
     assert "problem a film" in text
     assert "there is no film, see above" in text
+
+
+def test_each_check_is_told_as_soon_as_it_is_made(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The models of a profile take minutes; whoever waits sees how far it is."""
+    told: list[str] = []
+    run = Trial.run
+
+    def noted(trial: Trial, stage: Stage, engine: EngineSettings) -> str:
+        told.append(" ".join(capsys.readouterr().out.split()))
+        return run(trial, stage, engine)
+
+    monkeypatch.setattr(Trial, "run", noted)
+    assert main(["doctor", "--set", 'order=["length"]']) == ExitStatus.DONE
+    assert "ok python" in told[0]
+    assert "ok a film" in told[0]
+    assert told[1].startswith("ok stage probe")
+    assert told[2].startswith("ok stage shots")

@@ -26,23 +26,34 @@ from demix.recipe import BuildSettings, all_stages
 from demix.trial import Problem, Trial
 from demix.weights import WeightsMissing
 
+_NAMES = 22
+"""Characters of the column with the names of checks."""
+
 
 def doctor(args: argparse.Namespace) -> int:
-    """Prints one line a check; returns 1 if anything is wrong."""
+    """Prints one line a check, as soon as it is made; returns 1 if anything is wrong."""
     settings = settings_of(args)
     weights.use(settings.engine.weights)
-    finding = Column("finding", overflow="fold")
-    table = Table("", "check", finding, box=None, pad_edge=False, header_style="bold")
+    console = Console()
+    console.print(_row("", "check", "finding"), style="bold")
     sound = True
     with tempfile.TemporaryDirectory(prefix="demix-doctor-") as folder:
         for name, check in _checks(settings, args, Trial(Path(folder))):
             try:
-                table.add_row("[green]ok[/green]", name, escape(check()))
+                row = _row("[green]ok[/green]", name, escape(check()))
             except Problem as problem:
                 sound = False
-                table.add_row("[red]problem[/red]", name, escape(str(problem)))
-    Console().print(table)
+                row = _row("[red]problem[/red]", name, escape(str(problem)))
+            console.print(row)
     return ExitStatus.DONE if sound else ExitStatus.NOT_GOOD
+
+
+def _row(*cells: str) -> Table:
+    """One line of a table whose other lines are not known yet."""
+    columns = (Column(width=len("problem")), Column(width=_NAMES, overflow="fold"), Column(overflow="fold"))
+    row = Table(*columns, box=None, pad_edge=False, show_header=False)
+    row.add_row(*cells)
+    return row
 
 
 def _checks(settings: BuildSettings, args: argparse.Namespace, trial: Trial) -> Iterator[tuple[str, Callable[[], str]]]:
