@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -172,7 +173,7 @@ class Build:
         """The files to build from, sorted by id. Raises `ConfigError` before any are named."""
         if self._named is None:
             if not self.store.exists(CANDIDATES):
-                raise ConfigError(f"{self.store.root}: no sources are named yet; run `demix build FILMS` first")
+                raise ConfigError(f"{self.store.root}: no sources are named yet; {self._first('build FILMS')}")
             lines = self.store.local(CANDIDATES).read_text().splitlines()
             self._named = [Candidate.model_validate_json(line) for line in lines]
         return self._named
@@ -221,13 +222,20 @@ class Build:
         it has ended."""
         if not self._clips().exists():
             raise ConfigError(
-                f"{self.store.root}: no clip table of these sources and settings is here; run `demix index FILMS` first"
+                f"{self.store.root}: no clip table of these sources and settings is here; {self._first('index FILMS')}"
             )
         waiting = next(self.clip_phase().pending(), None) if annotated else None
         if waiting is not None:
             raise ConfigError(
-                f"clip {waiting.id} and maybe more are not annotated with these settings; run `demix annotate` first"
+                f"clip {waiting.id} and maybe more are not annotated with these settings; {self._first('annotate')}"
             )
+
+    def _first(self, command: str) -> str:
+        """Which command is to come before the one that was given."""
+        words = ["--output", str(self.dataset)]
+        if self.store.root != str(self.dataset / ".work"):
+            words += ["--work", self.store.root]
+        return f"run `demix {command} {shlex.join(words)}` first"
 
     def _clips(self) -> ClipTable:
         """The clip table of the files named, as they are probed and indexed with these settings."""

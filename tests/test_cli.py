@@ -47,7 +47,7 @@ def dataset(film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "1 clips are in the clip table" in indexed.out
     early = demix("pack", *places)
     assert early.status == 2
-    assert "run `demix annotate` first" in early.err
+    assert "run `demix annotate --output " in early.err
     annotated = demix("annotate", *places)
     assert annotated.status == 0, annotated.err
     packed = demix("pack", *places, "--keep-work")

@@ -13,6 +13,7 @@ from rich.table import Table
 from demix.commands.common import open_build, settings_of
 from demix.config import ConfigError, reference
 from demix.engine.phase import Phase
+from demix.engine.progress import busy, meter
 from demix.recipe import BuildSettings
 from demix.replay import find
 
@@ -76,23 +77,35 @@ def show(args: argparse.Namespace) -> int:
 def report(args: argparse.Namespace) -> int:
     """The statistics page, from the manifests."""
     if not (args.dataset / "build.json").exists():
-        raise ConfigError(f"{args.dataset}: no build.json here; this is not a dataset, or its build did not finish")
+        raise ConfigError(
+            f"{args.dataset}: no build.json here; this is not a dataset, or its build did not finish: give the "
+            "command again that was interrupted"
+        )
     from demix.finish import write_page
 
-    print(f"report: {write_page(args.dataset.absolute(), args.work)}")
+    with busy("report"):
+        page = write_page(args.dataset.absolute(), args.work)
+    print(f"report: {page}")
     return 0
 
 
 def verify(args: argparse.Namespace) -> int:
     """Proves a dataset, or says what is wrong with which file."""
+    from demix.dataset.verify import shards_of
     from demix.dataset.verify import verify as check
 
     if not args.dataset.is_dir():
         raise ConfigError(f"{args.dataset}: there is no such folder")
-    problems = check(args.dataset.absolute(), workers=args.workers)
+    dataset = args.dataset.absolute()
+    with meter("verify", len(shards_of(dataset)[0]), "shards") as counts:
+        problems = check(dataset, workers=args.workers, progress=lambda done, total: counts.advance())
     for problem in problems:
         print(f"{problem.file}: {problem.what}\n    {problem.remedy}")
-    print(f"{len(problems)} problem(s)" if problems else "verified: every shard, member, clip and total is as recorded")
+    print(
+        f"{len(problems)} problem(s) in {dataset}"
+        if problems
+        else "verified: every shard, member, clip and total is as recorded"
+    )
     return 1 if problems else 0
 
 

@@ -33,9 +33,15 @@ def check_manifests(dataset: Path, shards: Sequence[ShardCheck]) -> Iterator[Pro
         yield from (Problem(layout.SOURCES, what, REMANIFEST) for what in _sums(dataset, clips))
         yield from (Problem(layout.CLIPS, what, REBUILD) for what in _films(dataset, clips))
     except FileNotFoundError as error:
-        yield Problem(str(Path(error.filename or layout.CLIPS).name), "is missing", REMANIFEST)
+        yield Problem(_within(dataset, error.filename), "is missing", REMANIFEST)
     except SchemaError as error:
         yield Problem(layout.MANIFESTS, str(error), REMANIFEST)
+
+
+def _within(dataset: Path, filename: str | None) -> str:
+    """A file that was not found, relative to the dataset."""
+    path = Path(filename or dataset / layout.CLIPS)
+    return path.relative_to(dataset).as_posix() if path.is_relative_to(dataset) else str(path)
 
 
 def _files(dataset: Path) -> Iterator[Problem]:

@@ -176,13 +176,13 @@ def _add_media(writer: tar.TarWriter, name: str, media: Media, store: Store) -> 
             if size != media.bytes:
                 raise ShardError(
                     f"{name}: {media.key} has {size} bytes, its record says {media.bytes}: something changed the work "
-                    "store; remove the file and run `demix annotate` again"
+                    f"store; remove {store.root}/{media.key} and run `demix annotate` of this dataset again"
                 )
             return writer.add(name, size, file)
     except FileNotFoundError as error:
         raise ShardError(
             f"{name}: {media.key} is not in the work store ({store.root}); restore it from the dataset or run "
-            "`demix annotate` again"
+            "`demix annotate` of this dataset again"
         ) from error
 
 

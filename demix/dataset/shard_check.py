@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from demix.dataset import tar
 from demix.dataset.layout import MEMBERS, MEMBERS_OF_TWO, SPEAKERS
-from demix.dataset.problem import REPACK, Problem
+from demix.dataset.problem import COMMIT, REPACK, Problem
 from demix.dataset.schema import SchemaError, read_rows
 from demix.dataset.shard import Commit, ShardError, clip_ids_sha256, read_commit
 from demix.errors import BrokenInstallation, ChildDefect
@@ -96,7 +96,7 @@ def _commit(check: ShardCheck, dataset: Path) -> Commit | None:
         check.blame(".commit.json", str(error))
         return None
     if commit is None:
-        check.blame(".commit.json", "is missing: without it the shard does not exist for readers", "run `demix pack`")
+        check.blame(".commit.json", "is missing: without it the shard does not exist for readers", COMMIT)
         return None
     _, split, signature, _ = check.stem.split("/")
     said, meant = (commit.split, commit.signature, commit.schema_version), (split, signature, SCHEMA_VERSION)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from demix.dataset import layout
 from demix.dataset.manifest_check import check_manifests
-from demix.dataset.problem import REBUILD, Problem
+from demix.dataset.problem import LEFT, REBUILD, Problem, with_commands
 from demix.dataset.shard_check import ShardCheck, check_shard
 
 Progress = Callable[[int, int], None]
@@ -26,7 +26,7 @@ def verify(dataset: Path, workers: int = 1, progress: Progress | None = None, de
     counts its frames and samples (unless `decode` is off), and adds up the totals. `workers` shards are read at once;
     `progress` is called with the number of shards done and of all.
     """
-    stems, problems = _shards(dataset)
+    stems, problems = shards_of(dataset)
     checks: list[ShardCheck] = []
     # Threads: hashing lets go of the interpreter, and decoding runs in the sandbox's children.
     with ThreadPoolExecutor(workers) as pool:
@@ -37,17 +37,17 @@ def verify(dataset: Path, workers: int = 1, progress: Progress | None = None, de
     problems += [problem for check in checks for problem in check.problems]
     problems += _twice(checks)
     problems += check_manifests(dataset, checks)
-    return sorted(problems)
+    return sorted(with_commands(problems, dataset))
 
 
-def _shards(dataset: Path) -> tuple[list[str], list[Problem]]:
+def shards_of(dataset: Path) -> tuple[list[str], list[Problem]]:
     """The stems of all shards of which any file exists, and the files that belong to none."""
     stems, problems = set(), []
     for path in layout.files_below(dataset, layout.SHARDS):
         if stem := layout.stem_of(path):
             stems.add(stem)
         elif layout.is_aside(Path(path).name):
-            problems.append(Problem(path, "was left by a process that was killed", "run `demix pack`, or remove it"))
+            problems.append(Problem(path, "was left by a process that was killed", LEFT))
         else:
             problems.append(Problem(path, "is not a file of a dataset", "move it out of the dataset"))
     return sorted(stems), problems

@@ -87,7 +87,7 @@ class Manifests:
         if absent := [name for name in (layout.SOURCES, layout.CLIPS) if not (self.dataset / name).is_file()]:
             raise ReportError(
                 f"{self.dataset}: {' and '.join(absent)} not found; give the folder that `demix build --output` wrote, "
-                "or run `demix pack` first"
+                "or give the command again that was interrupted before it had written them"
             )
         path = self.dataset / "build.json"
         self.build: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

@@ -151,7 +151,10 @@ def _look_at(path: Path, uri: str, was_there: bool) -> None:
                 f"{uri}: is gone with all that lay beside it; bring {path.parent} back (is it mounted?), {GO_ON}. If "
                 "it was removed on purpose, name the sources anew without it"
             ) from None
-        raise SourceMissing(f"{uri}: no such file on this machine; every node must reach the sources") from None
+        raise SourceMissing(
+            f"{uri}: no such file on this machine{', while others lie beside it' if was_there else ''}; put it there "
+            "(every node must reach it) and give the same command with --retry-failed, or name the sources anew"
+        ) from None
     except OSError as error:
         trouble = trouble_in(error, path)
         if trouble is not None:

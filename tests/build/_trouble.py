@@ -84,6 +84,10 @@ def replace_film(path: str) -> None:
     film.write_bytes(Path(f"{path}.other").read_bytes())
 
 
+def remove_film(path: str) -> None:
+    os.rename(path, f"{path}.away")
+
+
 DEEDS: dict[str, tuple[Callable[[str], None], Callable[[str], None]]] = {
     "write fails": (write_fails, lambda _: None),
     "unmount": (unmount, mount_again),
@@ -91,6 +95,7 @@ DEEDS: dict[str, tuple[Callable[[str], None], Callable[[str], None]]] = {
     "no more files": (no_more_files, lambda _: None),
     "kill children": (kill_children, lambda _: None),
     "replace": (replace_film, lambda path: os.replace(f"{path}.kept", path)),
+    "remove": (remove_film, lambda path: os.rename(f"{path}.away", path)),
 }
 """Name -> what goes wrong in the middle of a build, and how it is mended afterwards."""
 

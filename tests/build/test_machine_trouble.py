@@ -284,3 +284,17 @@ def test_a_film_that_is_replaced_after_it_was_indexed_is_not_cut(place: Place, c
     assert f"{film}: the file was replaced since it was probed; name the sources again" in lost["message"]
     place.run(command=place.command("--retry-failed"))
     place.check()
+
+
+def test_one_film_that_is_gone_while_others_are_there_is_its_own_failure(place: Place) -> None:
+    """Somebody has removed it: the build goes on without it, and says how to have it."""
+    film = place.films / "address.mp4"
+    gone, again = place.attempts(place.command(), ("remove", r"/clips\.parquet$", str(film)))
+    assert gone["status"] == again["status"] == 1, gone["said"]
+    (lost,) = (row for row in rows(place.dataset, "quarantine") if row["stage"] == "clip_media")
+    assert lost["error"] == "SourceMissing"
+    assert f"{film}: no such file on this machine, while others lie beside it; put it there" in lost["message"]
+    assert "give the same command with --retry-failed, or name the sources anew" in lost["message"]
+    assert "1 in quarantine failed because the film was not there" in again["said"]
+    place.run(command=place.command("--retry-failed"))
+    place.check()

@@ -360,6 +360,34 @@ def test_files_that_do_not_belong_are_found(data: Folder, path: str, what: str) 
     assert all(problem.remedy for problem in problems)
 
 
+@pytest.mark.parametrize(
+    ("gone", "command"),
+    [
+        (None, "demix pack --output {data} --work WORK_STORE"),
+        (layout.MANIFEST_COMMIT, "demix build FILMS --output {data}"),
+    ],
+)
+def test_what_is_missing_is_named_by_its_path_and_the_remedy_is_a_command(
+    data: Folder, gone: str | None, command: str
+) -> None:
+    """A build that was interrupted before its end is not mended by packing."""
+    stem = data.shards()[0]
+    for path in (f"{stem}.commit.json", layout.CLIPS, *([gone] if gone else [])):
+        (data.path / path).unlink()
+    problems = verify(data.path, decode=False)
+    assert {f"{stem}.commit.json", layout.CLIPS} <= {problem.file for problem in problems}
+    for problem in problems:
+        assert command.format(data=data.path) in problem.remedy
+        assert "\N{NULL}" not in problem.remedy
+        assert not Path(problem.file).is_absolute()
+
+
+def test_while_a_work_store_lies_in_the_dataset_the_command_needs_no_other_option(data: Folder) -> None:
+    (data.path / ".work").mkdir()
+    (data.path / layout.CLIPS).unlink()
+    assert all(f"`demix pack --output {data.path}`" in problem.remedy for problem in verify(data.path, decode=False))
+
+
 def test_a_source_in_both_splits_is_found(data: Folder) -> None:
     def change(rows: list[dict[str, Any]]) -> None:
         row = next(row for row in rows if row["split"] == "train")
