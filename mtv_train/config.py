@@ -102,7 +102,8 @@ class ModelSettings(Settings):
     """What is trained of the backbone besides the ControlNet: its attention layers (the paper), nothing (the ablation
     W/o TB), or everything."""
     official_alignment: bool = False
-    """Spread the audio features over the frames as the authors' release does, not by their time stamps."""
+    """Hear as the authors' release does: its lengths, its padding when sampling, and audio features that are spread
+    evenly over the frames instead of lying at their time stamps."""
 
 
 class DiffusionSettings(Settings):

@@ -60,20 +60,32 @@ class Heard:
     """A clip's sound, encoded: track to bf16 (1, frames, layers, channels)."""
 
     tracks: Mapping[str, Tensor]
-    frames: int
 
     def window(self, first: int, frames: int, radius: int) -> AudioFeatures:
-        """What is heard in `frames` frames from `first` on, and `radius` more on each side; at the clip's ends its
+        """What is heard in `frames` frames from `first` on, and `radius` more on each side; beyond a track's ends its
         first or last frame is repeated."""
-        places = torch.arange(first - radius, first + frames + radius).clamp(0, self.frames - 1)
-        return AudioFeatures({name: all_[:, places.to(all_.device)] for name, all_ in self.tracks.items()}, radius)
+        places = torch.arange(first - radius, first + frames + radius)
+        return AudioFeatures(
+            {name: all_[:, places.clamp(0, all_.shape[1] - 1).to(all_.device)] for name, all_ in self.tracks.items()},
+            radius,
+        )
 
 
 class SoundEncoder:
     """wav2vec2, at the rate of the window's frames."""
 
-    def __init__(self, encoder: AudioEncoder, window: WindowSettings, *, official_alignment: bool = False):
-        self.encoder, self.window, self.official_alignment = encoder, window, official_alignment
+    def __init__(
+        self,
+        encoder: AudioEncoder,
+        window: WindowSettings,
+        *,
+        official_alignment: bool = False,
+        sampling: bool = False,
+    ):
+        """`official_alignment`: as the release hears (`AudioEncoder.release_features`), whose sampler (`sampling`)
+        prepares a sound in another way than its training."""
+        self.encoder, self.window = encoder, window
+        self.official_alignment, self.sampling = official_alignment, sampling
 
     def encode(self, waves: ClipWaves) -> AudioFeatures:
         """The features of one window, from all that its samples hold."""
@@ -87,17 +99,14 @@ class SoundEncoder:
     @torch.no_grad()
     def hear(self, waves: ClipWaves) -> Heard:
         """A whole clip, encoded once; its windows are cut when they are asked for."""
-        return Heard({track: self._features(wave, waves.frames) for track, wave in waves.waves.items()}, waves.frames)
+        return Heard({track: self._features(wave, waves.frames) for track, wave in waves.waves.items()})
 
     def _features(self, wave: Tensor, frames: int) -> Tensor:
         device, dtype = _home(self.encoder)
-        features = self.encoder.features(
-            wave[None].to(device).to(dtype),
-            frames,
-            float(self.window.rate),
-            official_alignment=self.official_alignment,
-        )
-        return rounded(features)
+        given, fps = wave[None].to(device).to(dtype), float(self.window.rate)
+        if self.official_alignment:
+            return rounded(self.encoder.release_features(given, fps, sampling=self.sampling, at_least=frames))
+        return rounded(self.encoder.features(given, frames, fps))
 
 
 @dataclass(frozen=True)

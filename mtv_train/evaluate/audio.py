@@ -33,21 +33,23 @@ class AudioConsistency:
     revision: ClassVar[str] = "1"
     columns: ClassVar[tuple[Column, ...]] = (Column("audio_c", "Audio-C (%)", "higher"),)
 
-    def __init__(self, network: ImageBind, device: torch.device, batch: int):
-        self.network, self.device, self.batch = network, device, batch
+    def __init__(self, network: ImageBind, device: torch.device, batch: int, published: bool = False):
+        """`published`: with the reference's slip (`sound_clips`)."""
+        self.network, self.device, self.batch, self.published = network, device, batch, published
 
     @classmethod
     def build(cls, settings: EvaluateSettings, suite: Suite, device: torch.device) -> Self:
-        return cls(suite.imagebind(), device, settings.batch)
+        return cls(suite.imagebind(), device, settings.batch, settings.audio_c.arithmetic == "published")
 
     @classmethod
     def depends_on(cls, settings: EvaluateSettings) -> dict[str, Any]:
-        return {}
+        # Nothing at the default, so that what was measured before there was a setting is found.
+        return {} if settings.audio_c.arithmetic == "repaired" else settings.audio_c.model_dump()
 
     def measure(self, clip: Clip) -> Arrays:
         if clip.wave is None or clip.wave.shape[1] * SAMPLE_RATE < 400 * clip.sample_rate:
             raise Unscorable("has less than one window (25 ms) of sound")
-        mels = sound_clips(torch.from_numpy(clip.wave), clip.sample_rate).to(self.device)
+        mels = sound_clips(torch.from_numpy(clip.wave), clip.sample_rate, self.published).to(self.device)
         views = video_clips(clip.pictures, float(clip.fps))
         # The mean over views is taken here, so that a batch may hold any number of them.
         seen = [self.network.embed_video(part[:, None].to(self.device)) for part in views.split(self.batch)]

@@ -32,6 +32,15 @@ class SyncSettings(Settings):
     """Mean side in pixels of a face that counts; SyncNet's own pipeline asks for 100."""
 
 
+class AudioCSettings(Settings):
+    """Audio-C."""
+
+    arithmetic: Literal["repaired", "published"] = "repaired"
+    """`published`: ImageBind's own code, which most published numbers come from. It takes the mean of each of its
+    windows off the file itself, so that overlapping windows are shifted more than once. `repaired` does not. Values of
+    the two are not comparable."""
+
+
 class EvaluateSettings(Settings):
     """How videos are scored."""
 
@@ -46,4 +55,5 @@ class EvaluateSettings(Settings):
     clip: Literal["clip_vit_b32", "clip_vit_l14"] = "clip_vit_b32"
     """The CLIP of Temp-C. The paper does not name its own; values of different ones are not comparable."""
     fvd: FVDSettings = FVDSettings()
+    audio_c: AudioCSettings = AudioCSettings()
     sync: SyncSettings = SyncSettings()

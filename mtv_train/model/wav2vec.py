@@ -14,6 +14,8 @@ SAMPLE_RATE = 16000
 """Hz, of every waveform here."""
 STRIDE, FIELD = 320, 400
 """Samples from one convolutional feature to the next, and that one feature sees (20 and 25 ms)."""
+RELEASE_CLIP = 49
+"""Frames of a clip in the release."""
 VARIANCE_FLOOR = 1e-7
 """Added to a waveform's variance before dividing by its root, as in wav2vec2's own feature extractor."""
 
@@ -63,7 +65,8 @@ class AudioEncoder(nn.Module):
         `wave` mono float at 16 kHz, at least 400 samples. Frame i is at `start` + i / `fps` seconds of the wave;
         beyond the wave's ends its first or last feature stands. `normalise` brings each wave to zero mean and unit
         variance, as the encoder was trained. `official_alignment` spreads the features evenly from first to last
-        frame as the release does, instead of by their true time stamps; `start` and `fps` then play no part.
+        frame as the release does, instead of by their true time stamps; `start` and `fps` then play no part. What the
+        release makes of a track before that is in `release_features`.
         """
         if wave.ndim != 2 or wave.shape[1] < FIELD:
             raise ValueError(f"wave is {tuple(wave.shape)}, expected (batch, at least {FIELD} samples)")
@@ -75,6 +78,18 @@ class AudioEncoder(nn.Module):
         else:
             heard = sampled(heard, feature_positions(frames, fps, start))
         return torch.stack(self._encoded(heard.transpose(1, 2)), 2)
+
+    @torch.no_grad()
+    def release_features(self, wave: Tensor, fps: float, *, sampling: bool = False, at_least: int = 1) -> Tensor:
+        """What the release hears of a whole track, (batch, frames, layers, channels), prepared as it does: normalised,
+        of a length that is rounded up to frames (see `official_lengths`), its features spread evenly over them.
+
+        `wave` mono float at 16 kHz. `sampling`: padded to 1 + 48 n frames, as its sampler does, and to `at_least` so
+        many.
+        """
+        samples, frames = official_lengths(wave.shape[1], fps, RELEASE_CLIP if sampling else None, at_least)
+        padded = F.pad(normalised(wave), (0, max(samples, FIELD) - wave.shape[1]))
+        return self.features(padded, frames, fps, normalise=False, official_alignment=True)
 
     def _encoded(self, heard: Tensor) -> list[Tensor]:
         """Output of each encoder layer on `heard` (batch, time, convolution channels)."""
@@ -125,15 +140,17 @@ def sampled(features: Tensor, positions: Tensor) -> Tensor:
     return torch.lerp(features[:, :, below], features[:, :, above], share)
 
 
-def official_lengths(samples: int, fps: float, clip_frames: int | None = None) -> tuple[int, int]:
+def official_lengths(samples: int, fps: float, clip_frames: int | None = None, at_least: int = 1) -> tuple[int, int]:
     """(samples that are encoded, frames) for a track of `samples` in the release.
 
     Frames are rounded up; for long videos of clips of `clip_frames` (49) the normalised wave is padded with zeros, by
-    whole samples a frame, to 1 + 48 n frames.
+    whole samples a frame, to 1 + 48 n frames. `at_least`: the release's own videos never need more than that; a video
+    that is longer than its sound does.
     """
     frames = math.ceil(samples / SAMPLE_RATE * fps)
     if clip_frames is None:
         return samples, frames
     step = clip_frames - 1
-    missing = step - (frames - 1) % step if (frames - 1) % step else 0
-    return samples + int(missing * (SAMPLE_RATE // fps)), frames + missing
+    wanted = 1 + math.ceil((max(frames, at_least) - 1) / step) * step
+    missing = wanted - frames
+    return samples + int(missing * (SAMPLE_RATE // fps)), wanted

@@ -160,7 +160,7 @@ class AudioPart(Part):
         return track_fields(self.window)
 
     def revision(self) -> str:
-        alignment = "official" if self.run_settings.model.official_alignment else "time"
+        alignment = "release" if self.run_settings.model.official_alignment else "time"
         return f"{super().revision()} {alignment}"
 
     @property

@@ -187,16 +187,13 @@ class MTVPipeline(DiffusionPipeline):
         """The sound of a whole video of `frames` frames, encoded. Raises `ConfigError` as `listen`."""
         if unknown := set(sound) - set(self.tracks):
             raise ConfigError(f"the model hears {', '.join(self.tracks)}; it knows no {', '.join(sorted(unknown))}")
-        seconds = frames / self.fps
-        samples = round(seconds * SAMPLE_RATE)
-        waves = {
-            name: torch.from_numpy(sound[name].heard(SAMPLE_RATE, seconds)) if name in sound else torch.zeros(samples)
-            for name in self.tracks
-        }
+        seconds, official = frames / self.fps, self.config.official_alignment
+        waves = {name: torch.zeros(round(seconds * SAMPLE_RATE)) for name in self.tracks}
+        for name, track in sound.items():
+            # The release hears the whole of a sound, however much of it the video shows.
+            waves[name] = torch.from_numpy(track.heard(SAMPLE_RATE, track.seconds if official else seconds))
         window = WindowSettings(fps=self.config.fps, sample_rate=SAMPLE_RATE, tracks=self.tracks)
-        encoder = SoundEncoder(
-            AudioEncoder(self.audio_encoder), window, official_alignment=self.config.official_alignment
-        )
+        encoder = SoundEncoder(AudioEncoder(self.audio_encoder), window, official_alignment=official, sampling=True)
         return encoder.hear(ClipWaves(waves, frames, 0))
 
     def heard(self, heard: Heard, shape: Shape, first: int) -> AudioWindows:

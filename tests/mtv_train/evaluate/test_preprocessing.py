@@ -7,6 +7,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
 
 from mtv_train.evaluate import audio, fvd, temporal, text
 from mtv_train.evaluate.metric import Unscorable
+from mtv_train.evaluate.settings import EvaluateSettings
 from mtv_train.evaluate.video import Clip
 from tests.mtv_train.evaluate.conftest import Vector
 
@@ -206,3 +209,27 @@ def test_imagebind_frames_of_many_lengths_and_rates(vector: Read) -> None:
     for row in vector("imagebind_video_pre").facts["index_table"]:
         found = [list(pair) for pair in audio.frame_indices(row["frames"], row["fps"])]
         assert found == row["indices"], (row["fps"], row["frames"])
+
+
+@pytest.mark.parametrize("arithmetic", ["repaired", "published"])
+def test_audio_c_in_published_arithmetic(arithmetic: Any) -> None:
+    """A setting, from the command line's to the spectrograms that the network is given; the default keeps its key."""
+    given: list[torch.Tensor] = []
+
+    class Network:
+        def embed_sound(self, mels: torch.Tensor) -> torch.Tensor:
+            given.append(mels[0])
+            return torch.ones(1, 4)
+
+        def embed_video(self, views: torch.Tensor) -> torch.Tensor:
+            return torch.ones(len(views), 4)
+
+    chosen = EvaluateSettings(audio_c={"arithmetic": arithmetic})
+    suite: Any = SimpleNamespace(imagebind=Network)
+    metric = audio.AudioConsistency.build(chosen, suite, torch.device("cpu"))
+    wave = np.random.default_rng(0).standard_normal((1, 3 * 16000)).astype(np.float32) + 0.5
+    clip = Clip("a", np.zeros((75, 32, 32, 3), np.uint8), np.arange(75) / 25, Fraction(25), wave, 16000)
+    metric.measure(clip)
+    expected = audio.sound_clips(torch.from_numpy(wave), 16000, mean_in_place=arithmetic == "published")
+    assert torch.equal(given[0], expected)
+    assert bool(audio.AudioConsistency.depends_on(chosen)) == (arithmetic == "published")

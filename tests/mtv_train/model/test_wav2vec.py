@@ -57,10 +57,8 @@ def test_the_release(shared_vectors: Path) -> None:
             for kind, normalise in (("raw", False), ("preprocess", True)):
                 features = encoder.features(wave, frames, fps, normalise=normalise, official_alignment=True)
                 vector.meets(features[0], f"{kind}/{seconds}/fps{fps}")
-        samples, frames = official_lengths(wave.shape[1], 24, 49)
-        padded = torch.nn.functional.pad(normalised(wave), (0, samples - wave.shape[1]))
-        features = encoder.features(padded, frames, 24, normalise=False, official_alignment=True)
-        vector.meets(features[0], f"preprocess_clip49/{seconds}/fps24")
+            vector.meets(encoder.release_features(wave, fps)[0], f"preprocess/{seconds}/fps{fps}")
+        vector.meets(encoder.release_features(wave, 24, sampling=True)[0], f"preprocess_clip49/{seconds}/fps24")
     features = vector.output("preprocess/1.0s/fps24")[None]
     vector.meets(AudioEncoder.windows(features[:, :8, :, :6])[0], "windows/1.0s/fps24")
 
@@ -68,6 +66,12 @@ def test_the_release(shared_vectors: Path) -> None:
 def test_lengths_of_the_release(shared_vectors: Path) -> None:
     for samples, fps, clip, encoded, frames in Vector(shared_vectors, "mtv_wav2vec").outputs["length_table"]:
         assert official_lengths(int(samples), fps, int(clip) if clip > 0 else None) == (encoded, frames)
+
+
+def test_a_video_longer_than_its_sound_is_heard_to_its_end() -> None:
+    assert official_lengths(16000, 24, 49, at_least=49) == official_lengths(16000, 24, 49)
+    assert official_lengths(16000, 24, 49, at_least=50) == (16000 + 73 * 666, 97)
+    assert _encoder().release_features(torch.randn(1, 100), 24, sampling=True, at_least=5).shape[1] == 49
 
 
 def test_equals_transformers_where_frames_fall_on_features() -> None:

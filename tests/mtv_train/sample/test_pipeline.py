@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from demix.config import ConfigError
+from mtv_train.model.wav2vec import AudioEncoder
 from mtv_train.sample.guidance import Guidance
 from mtv_train.sample.pictures import encode, frames_of, latent_frame, still
 from mtv_train.sample.pipeline import MTVPipeline
@@ -131,6 +132,21 @@ def test_a_missing_track_is_silence_and_not_dropped(loaded: MTVPipeline) -> None
     heard, absent = (loaded.listen(sound, loaded.shape(), [0])[0] for sound in (silence, SPEECH))
     assert torch.equal(heard.music, absent.music)
     assert absent.music.abs().max() > 0
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0, 2.3])
+def test_the_release_is_heard_as_it_hears(loaded: MTVPipeline, seconds: float) -> None:
+    """In its own preparation, whose numbers `model/test_wav2vec` holds: the whole sound, and each window of it."""
+    release = MTVPipeline(**loaded.components, prompt_style="release", official_alignment=True)
+    track = Track(tone(seconds).T, RATE)
+    shape = loaded.shape(9)
+    [first, later] = release.listen({"speech": track}, shape, [0, 4])
+    whole = AudioEncoder(loaded.audio_encoder).release_features(torch.from_numpy(track.wave), 24, sampling=True)
+    assert whole.shape[1] == (49 if seconds < 2 else 97)
+    expected = AudioEncoder.windows(whole.bfloat16(), 2)
+    assert torch.equal(first.speech, expected[:, :9].float())
+    assert torch.equal(later.speech, expected[:, 4:13].float())
+    assert not torch.equal(first.speech, loaded.listen({"speech": track}, shape, [0])[0].speech)
 
 
 def test_no_prompt_is_no_text(loaded: MTVPipeline) -> None:
