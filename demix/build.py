@@ -37,7 +37,7 @@ from demix.engine.runner import Runner, RunOptions, make_runner, one_machine
 from demix.film import film_of
 from demix.here import Here
 from demix.models.missing import MissingPackage
-from demix.preflight import check_places, require, some_films, tokens, with_weights
+from demix.preflight import check_places, remove_tokens, require, some_films, tokens, with_weights
 from demix.records import Candidate, Kind, Probe, Shots, Source
 from demix.scratch import scratch
 from demix.sources.discover import DEFAULT_KIND, discover
@@ -269,11 +269,15 @@ class Build:
         are going to run; of few such nodes it makes no use."""
         if self._runner is None:
             self._runner = self._make_runner()
-            places = {"--output": Store(str(self.dataset)), "--work": self.store}
-            proof = self._tokens.enter_context(tokens(places))
+            proof = self._tokens.enter_context(tokens(self._places))
             self._proof = replace(proof, films=some_films(one.uri for one in self._named or ()))
             self._require(self._planned)
         return self._runner
+
+    @property
+    def _places(self) -> dict[str, Store]:
+        """What every node must see, by the option that names it."""
+        return {"--output": Store(str(self.dataset)), "--work": self.store}
 
     def _require(self, stages: Sequence[Stage]) -> None:
         """Has the runner use only nodes that can run these stages besides those of before."""
@@ -311,6 +315,7 @@ class Build:
             for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
                 if folder is not None:
                     locks.enter_context(lock.held(folder))
+            remove_tokens(self._places.values())
             locks.enter_context(scratch())
             locks.push(self._sweep)
             locks.callback(self.close)

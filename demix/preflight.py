@@ -53,15 +53,20 @@ def tokens(places: Mapping[str, Store]) -> Iterator[Proof]:
     sees them all and runs the same code as this one."""
     name = uuid.uuid4().hex
     try:
+        remove_tokens(places.values())
         for store in places.values():
-            store.remove(_TOKENS)  # of a run that was killed
             with store.write(f"{_TOKENS}/{name}") as path:
                 path.write_text("here")
         roots = tuple((option, store.root) for option, store in places.items())
         yield Proof(token=f"{_TOKENS}/{name}", places=roots, code=digests(["demix"]))
     finally:
-        for store in places.values():
-            store.remove(_TOKENS)
+        remove_tokens(places.values())
+
+
+def remove_tokens(places: Iterable[Store]) -> None:
+    """Removes all tokens, also those of a run that was killed; to be called while no other run is there."""
+    for store in places:
+        store.remove(_TOKENS)
 
 
 def require(runner: Runner, proof: Proof) -> None:

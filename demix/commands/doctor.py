@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import platform
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +22,7 @@ from demix.exit_status import ExitStatus
 from demix.media.command import ffmpeg_binary
 from demix.preflight import free_gigabytes
 from demix.recipe import BuildSettings, all_stages
+from demix.scratch import scratch, temporary_folder
 from demix.trial import Problem, Trial
 from demix.weights import WeightsMissing
 
@@ -37,7 +37,7 @@ def doctor(args: argparse.Namespace) -> int:
     console = Console()
     console.print(_row("", "check", "finding"), style="bold")
     sound = True
-    with tempfile.TemporaryDirectory(prefix="demix-doctor-") as folder:
+    with scratch(), temporary_folder() as folder:
         for name, check in _checks(settings, args, Trial(Path(folder))):
             try:
                 row = _row("[green]ok[/green]", name, escape(check()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import product
@@ -11,6 +10,8 @@ from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from demix.scratch import temporary_folder
 
 _HEX = "0123456789abcdef"
 _BUCKET = 512 << 10
@@ -32,7 +33,7 @@ class Buckets:
 
     def __enter__(self) -> Buckets:
         self._files = ExitStack()
-        self._folder = Path(self._files.enter_context(tempfile.TemporaryDirectory()))
+        self._folder = Path(self._files.enter_context(temporary_folder()))
         return self
 
     def __exit__(

@@ -33,6 +33,7 @@ from demix.engine.worker import Step, WorkerSpec, groups
 from demix.errors import BrokenInstallation, MachineTrouble
 from demix.machine import GO_ON, trouble_in
 from demix.records import Record
+from demix.scratch import claim, release
 from demix.store import Store
 
 _WINDOW = 1000
@@ -65,10 +66,12 @@ class RayRunner:
         os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
         self.started = not ray.is_initialized()
         self._session: Path | None = None
+        self._claim: int | None = None
         self._logs_elsewhere = True
         self._nodes: Nodes | None = None
         if self.started:
             self._session = ray_start.start(settings.address)
+            self._claim = None if self._session is None else claim(self._session)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -176,9 +179,11 @@ class RayRunner:
     def close(self) -> None:
         if self.started:
             ray.shutdown()
-        # Ray's logs are evidence where something went wrong, or where nobody else keeps any.
+        # Ray's logs are evidence where something went wrong, or where nobody else keeps any: until Ray is started next.
         if self._session and self._logs_elsewhere and not isinstance(sys.exc_info()[1], Exception):
             ray_start.remove(self._session)
+        release(self._claim)
+        self._claim = None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import ray
 from demix import processes
 from demix.config import ConfigError
 from demix.engine import log
+from demix.scratch import is_claimed, remove_deserted
 from demix.signals import Stop, handlers_kept
 
 _QUIET = {"logging_level": logging.ERROR, "log_to_driver": False, "include_dashboard": False}
@@ -27,9 +28,11 @@ _STARTS = 3
 def start(address: str | None, **options: Any) -> Path | None:
     """Joins the cluster or starts one here; returns the folder of the session if it was started here.
 
-    `options` go to `ray.init`. Ray gives its own processes half a minute; a busy machine exceeds that, so starting is
+    Before, sessions of earlier runs are removed whose driver was killed, or has left them as evidence. `options` go to
+    `ray.init`. Ray gives its own processes half a minute; a busy machine exceeds that, so starting is
     tried again. Raises `ConfigError`.
     """
+    _remove_deserted()
     for attempt in range(1, _STARTS + 1):
         try:
             return _init(address, **options)
@@ -89,13 +92,24 @@ def _is_ours(session: Path, began: str) -> bool:
 
 def _abandon(began: str) -> None:
     """Ends what an interrupted start has started, and removes its folder: Ray itself knows of no session yet."""
-    root = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray"
-    for session in [folder for folder in root.glob("session_*") if _is_ours(folder, began)]:
+    for session in [folder for folder in _sessions() if _is_ours(folder, began)]:
         children = [child for child in psutil.Process().children(recursive=True) if _serves(child, session)]
         for child in children:
             child.kill()
         psutil.wait_procs(children, timeout=5)
         remove(session)
+
+
+def _sessions() -> list[Path]:
+    """The folders of all sessions on this machine, of whomever."""
+    return list((Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray").glob("session_*_*"))
+
+
+def _remove_deserted() -> None:
+    sessions = [session for session in _sessions() if is_claimed(session)]
+    if sessions:
+        running = list(psutil.process_iter())
+        remove_deserted(one for one in sessions if not any(_serves(process, one) for process in running))
 
 
 def _serves(process: psutil.Process, session: Path) -> bool:

@@ -78,10 +78,16 @@ def kill_and_resume(which: str, films: Path, dataset: Path) -> int:
 
 
 def test_killed_between_write_and_rename_once_a_phase(
-    films: Path, dataset: Path, undisturbed: tuple[dict[str, str], dict[str, object]]
+    films: Path,
+    dataset: Path,
+    undisturbed: tuple[dict[str, str], dict[str, object]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert kill_and_resume("few", films, dataset) == len(FEW)
     check(dataset, undisturbed)
+    assert not list(tmp_path.iterdir()), "the next run removes what a killed one left"
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ import os
 import selectors
 import struct
 import subprocess
-import tempfile
 import time
 from collections import deque
 from pathlib import Path
@@ -24,6 +23,7 @@ from demix.config import ConfigError
 from demix.models.demixing import TwoStems
 from demix.models.demixing.rates import restored, stereo
 from demix.models.demixing.settings import SpleeterPackageSettings
+from demix.scratch import temporary_folder
 from demix.stage import Resources
 
 SERVICE = Path(__file__).with_name("spleeter_service.py")
@@ -50,7 +50,7 @@ class SpleeterPackage:
                 f"{python}: there is no interpreter with Spleeter; run `make spleeter-env`, or set "
                 "demixing.spleeter_package.python. demixing.two=spleeter needs none: it is the same in PyTorch"
             )
-        self._folder = tempfile.TemporaryDirectory(prefix="demix-spleeter-")
+        self._folder = temporary_folder()
         lay_out(weights.folder("spleeter_2stems"), Path(self._folder.name))
         self._service: Service | None = None
 
