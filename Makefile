@@ -1,6 +1,6 @@
 # Needs Python 3.11 to 3.13, git and make; everything else it brings itself.
 .DEFAULT_GOAL := help
-.PHONY: help demo train-demo ablation-demo test test-all lint format bench spleeter-env clean lock
+.PHONY: help demo train-demo ablation-demo test test-all lint format bench spleeter-env vllm-env clean lock
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,6 +10,8 @@ DEMO := demo
 EXTRAS := demo dev gcs open paper s3 studio train web
 # Tests run side by side in this many processes.
 JOBS ?= 2
+# What `make vllm-env` installs: the versions that were resolved last. For SGLang: sglang==0.5.10.post1
+CAPTION_SERVER ?= vllm==0.33.0
 # The project's own uv where the machine has none.
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 
@@ -61,6 +63,10 @@ bench: $(VENV)/.ready  ## every benchmark; results in benchmarks/results
 spleeter-env: | $(UV)  ## Spleeter's own package in an environment of its own, for demixing.two=spleeter_package
 	$(UV) venv --quiet --allow-existing --python 3.11 .spleeter
 	$(UV) pip install --quiet --python .spleeter/bin/python 'spleeter==2.4.2' 'numpy<2'
+
+vllm-env: | $(UV)  ## vLLM in an environment of its own, for caption.server.start=vllm (many GB; needs a GPU to run)
+	$(UV) venv --quiet --allow-existing --python '>=3.11,<3.14' .vllm
+	$(UV) pip install --quiet --python .vllm/bin/python $(CAPTION_SERVER)
 
 clean:  ## remove what was built (not the environment)
 	rm -rf $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

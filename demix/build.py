@@ -37,7 +37,7 @@ from demix.engine.runner import Runner, RunOptions, make_runner, one_machine
 from demix.film import film_of
 from demix.here import Here
 from demix.models.missing import MissingPackage
-from demix.preflight import check_places, remove_tokens, require, some_films, tokens, with_weights
+from demix.preflight import check_places, remove_tokens, require, some_films, tokens, with_models
 from demix.records import Candidate, Kind, Probe, Shots, Source
 from demix.scratch import scratch
 from demix.sources.discover import DEFAULT_KIND, discover
@@ -282,7 +282,7 @@ class Build:
     def _require(self, stages: Sequence[Stage]) -> None:
         """Has the runner use only nodes that can run these stages besides those of before."""
         assert self._runner is not None
-        self._proof = with_weights(self._proof, stages, self.settings.engine)
+        self._proof = with_models(self._proof, stages, self.settings.engine)
         require(self._runner, self._proof)
 
     @property
@@ -295,7 +295,7 @@ class Build:
         stages = [step.stage for step in phase.steps]
         here = self._here.runner_for(phase, survey, self.retry_failed) if self._here and not self._runner else None
         if here is not None:
-            require(here, with_weights(Proof(), [*self._planned, *stages], self.settings.engine))
+            require(here, with_models(Proof(), [*self._planned, *stages], self.settings.engine))
             return here
         if self._runner is not None and not {stage.name for stage in stages} <= {one.name for one in self._planned}:
             self._require(stages)

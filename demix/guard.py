@@ -1,7 +1,7 @@
 """Kills the children of a process when that process is gone, however it ended. Run by `demix.processes`, not imported.
 
-Standard input is a socket that nobody but the process holds. Each message on it carries the descriptor of a child
-(pidfd); its end is the end of the process.
+Standard input is a socket that nobody but the process holds. Each message on it carries the number of a child and its
+descriptor (pidfd); its end is the end of the process. A child leads a group of its own, which ends with it.
 """
 
 import os
@@ -13,28 +13,32 @@ from contextlib import suppress
 
 def main() -> None:
     channel = socket.socket(fileno=0)
-    children: set[int] = set()
+    children: dict[int, int] = {}
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         while True:
             for key, _ in selector.select():
                 if key.fd in children:  # it has ended by itself
                     selector.unregister(key.fd)
-                    children.remove(key.fd)
+                    del children[key.fd]
                     os.close(key.fd)
                     continue
-                message, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
+                message, descriptors, _, _ = socket.recv_fds(channel, 32, 1)
                 if not message:
                     _kill(children)
                     return
                 for descriptor in descriptors:
                     selector.register(descriptor, selectors.EVENT_READ)
-                    children.add(descriptor)
+                    children[descriptor] = int(message)
 
 
-def _kill(children: set[int]) -> None:
-    for descriptor in children:
+def _kill(children: dict[int, int]) -> None:
+    """`children`: descriptor -> number. A child that has not ended still has its number, and so has its group."""
+    for descriptor, number in children.items():
         with suppress(ProcessLookupError):  # it has ended meanwhile
+            signal.pidfd_send_signal(descriptor, 0)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(number, signal.SIGKILL)
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
 
 

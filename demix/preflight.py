@@ -79,10 +79,12 @@ def require(runner: Runner, proof: Proof) -> None:
         raise ConfigError(f"{problems[0]}{others}" if problems else "the Ray cluster has no node that answers")
 
 
-def with_weights(proof: Proof, stages: Sequence[Stage], engine: EngineSettings) -> Proof:
-    """A proof that asks for the weights that stages load, too."""
+def with_models(proof: Proof, stages: Sequence[Stage], engine: EngineSettings) -> Proof:
+    """A proof that asks for the weights that stages load and the programs that they run, too."""
     names = dict.fromkeys([*proof.weights, *(name for stage in stages for name in stage.weights())])
-    return replace(proof, weights=tuple(names), weights_folder=engine.weights, fetch_weights=engine.fetch_weights)
+    programs = tuple(dict.fromkeys([*proof.programs, *(each for stage in stages for each in stage.programs())]))
+    proof = replace(proof, weights=tuple(names), programs=programs)
+    return replace(proof, weights_folder=engine.weights, fetch_weights=engine.fetch_weights)
 
 
 def some_films(uris: Iterable[str]) -> tuple[str, ...]:

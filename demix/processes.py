@@ -193,10 +193,10 @@ class _Guard:
             with self._lock:
                 if self._channel is not None:
                     with suppress(BrokenPipeError, ConnectionError):
-                        socket.send_fds(self._channel, [b"+"], [descriptor])
+                        socket.send_fds(self._channel, [b"%d" % pid], [descriptor])
                         return
                     self._channel.close()  # somebody killed the guard
-                socket.send_fds(self._start(), [b"+"], [descriptor])
+                socket.send_fds(self._start(), [b"%d" % pid], [descriptor])
         finally:
             os.close(descriptor)
 

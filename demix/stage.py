@@ -150,6 +150,10 @@ class Stage(ABC):
         """Names (`demix.weights`) of the sets of weights that the models inside load."""
         return ()
 
+    def programs(self) -> tuple[tuple[str, str], ...]:
+        """Programs that the models inside run on their node: (path, what to say where it is not there)."""
+        return ()
+
     def media(self, record: Record) -> tuple[str, ...]:
         """Work-store keys of the files behind a record that this stage added."""
         return ()

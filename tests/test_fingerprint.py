@@ -102,7 +102,10 @@ RUNTIME = {
     *(f"{stage}.limits" for stage in ("shots", "clip_media")),
     *(f"probe.limits.{name}" for name in (
         "memory_bytes", "output_bytes", "stall_seconds", "probe_seconds", "scan_seconds", "cut_seconds")),
-    *(f"caption.server.{name}" for name in ("address", "concurrency", "retries", "repairs", "timeout_seconds")),
+    *(
+        f"caption.server.{name}"
+        for name in ("start", "launch", "address", "concurrency", "retries", "repairs", "timeout_seconds")
+    ),
     *(f"caption.{name}.repairs" for name in ("llava_video", "qwen3_vl")),
     *(f"diarization.scribe.{name}" for name in ("max_hours", "retries", "timeout_seconds", "address")),
     *(f"demixing.spleeter_package.{name}" for name in ("start_seconds", "clip_seconds")),

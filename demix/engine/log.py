@@ -61,6 +61,14 @@ class _File(logging.FileHandler):
             print(f"{self.baseFilename}: the log cannot be written ({sys.exc_info()[1]})", file=sys.stderr)
 
 
+def folder() -> Path | None:
+    """Where this process's events go, for what else belongs there."""
+    for handler in logging.getLogger(_ROOT).handlers:
+        if isinstance(handler, _File):
+            return Path(handler.baseFilename).parent
+    return None
+
+
 def configure(folder: Path | None, level: str = "INFO") -> None:
     """Sends this process's events to `folder/<host>-<pid>.jsonl`; warnings go to stderr as well. Repeatable."""
     root = logging.getLogger(_ROOT)

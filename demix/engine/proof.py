@@ -39,6 +39,8 @@ class Proof:
     """(package, its digest), see `digest`."""
     weights: tuple[str, ...] = ()
     """Names of the weights that stages load."""
+    programs: tuple[tuple[str, str], ...] = ()
+    """(path, what to say without) of programs that models run."""
     weights_folder: str | None = None
     fetch_weights: bool = False
 
@@ -47,7 +49,8 @@ class Proof:
         missing weights where the settings say so."""
         where = "" if node == THIS_MACHINE else f"node {node}: "
         try:
-            return self._code(node) or self._places(node) or self._films(node) or self._weights(node)
+            checks = (self._code, self._places, self._films, self._programs, self._weights)
+            return next((problem for check in checks if (problem := check(node))), "")
         except DemixError as error:
             return f"{where}{error}"
         except Exception as error:
@@ -79,6 +82,10 @@ class Proof:
                     f"on {SHARED}, or name them by a URI (s3://...)"
                 )
         return ""
+
+    def _programs(self, node: str) -> str:
+        where = "" if node == THIS_MACHINE else f"node {node}: "
+        return next((f"{where}{said}" for path, said in self.programs if not Path(path).exists()), "")
 
     def _weights(self, node: str) -> str:
         if not self.weights:

@@ -100,7 +100,14 @@ class Choice:
 
     @property
     def resources(self) -> Resources:
-        return getattr(self.kind, "resources", Resources())
+        declared = getattr(self.kind, "resources", Resources())
+        return declared(self.settings) if callable(declared) else declared
+
+    @property
+    def programs(self) -> tuple[tuple[str, str], ...]:
+        """Programs of other environments that it runs: (path, what to say where it is not there)."""
+        declared = getattr(self.kind, "programs", None)
+        return declared(self.settings) if callable(declared) else ()
 
     @property
     def weights(self) -> tuple[str, ...]:

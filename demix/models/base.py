@@ -26,7 +26,7 @@ class Learned(Judge, Protocol):
     """A judge that loads released weights: `Kind(settings, device)`; see `demix.models.choose`."""
 
     resources: ClassVar[Resources]
-    """What a worker that holds the model occupies."""
+    """What a worker that holds the model occupies; a class method that takes the settings where it depends on them."""
     requires: ClassVar[tuple[str, str]]
     """A package that a plain installation lacks, and the extra that brings it, for a model that has one."""
 

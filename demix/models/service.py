@@ -12,6 +12,9 @@ from demix.config import ConfigError
 class ServiceBusy(ConnectionError):
     """The service did not answer, was overloaded, or answered nonsense: the same question may succeed later."""
 
+    wait: float | None = None
+    """Seconds after which it says that it may be asked again."""
+
 
 class ServiceRefused(RuntimeError):
     """The service will not answer this question however often it is asked: a bad request."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -19,11 +20,14 @@ from demix.stage import Context, Item, Kept, Outcome, Resources, Stage
 from demix.stages.caption_template import clean, render
 from demix.stages.cast import Member, cast_of
 
+_BATCHES = 4
+"""Batches of as many questions as are under way at once that a server is given together."""
+
 
 class CaptionSettings(Settings):
     model: str = "facts"
     """Who describes. `facts` says only what can be measured; `llava_video` (the paper's) and `qwen3_vl` are
-    vision-language models, and `server` asks one that runs elsewhere."""
+    vision-language models, and `server` asks one behind a server, which the build can start."""
     server: Annotated[ServerSettings, ChosenBy("model")] = ServerSettings()
     llava_video: Annotated[LlavaVideoSettings, ChosenBy("model")] = LlavaVideoSettings()
     qwen3_vl: Annotated[Qwen3VlSettings, ChosenBy("model")] = Qwen3VlSettings()
@@ -56,6 +60,11 @@ class CaptionStage(Stage):
     def __init__(self, settings: CaptionSettings):
         super().__init__(settings)
         self.choice = choose("captioning", settings.model, settings)
+        if settings.model == "server":
+            # So many that the server nearly always has as many as it may: it has fewer only when a batch ends.
+            self.batch_size = _BATCHES * settings.server.concurrency
+            if settings.server.start != "none":
+                self.timeout_seconds = type(self).timeout_seconds + settings.server.launch.start_seconds
 
     @property
     def resources(self) -> Resources:  # type: ignore[override]
@@ -67,6 +76,9 @@ class CaptionStage(Stage):
     def weights(self) -> tuple[str, ...]:
         return self.choice.weights
 
+    def programs(self) -> tuple[tuple[str, str], ...]:
+        return self.choice.programs
+
     def open(self, context: Context) -> None:
         super().open(context)
         self.captioner = self.choice.make(context.device, threads=context.threads)
@@ -74,12 +86,20 @@ class CaptionStage(Stage):
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         casts = [participants(item, self.settings.min_speaking_share) for item in items]
-        scenes = [self._scene(item, *cast) for item, cast in zip(items, casts, strict=True)]
-        descriptions = by_clip(self.captioner.describe(scenes), scenes)
+        makers = [partial(self._scene, item, *cast) for item, cast in zip(items, casts, strict=True)]
+        lazily = getattr(self.choice.kind, "lazily", False)
+        found = self.captioner.describe(makers if lazily else [make() for make in makers])
+        wanted = {item.id: _described(*cast) for item, cast in zip(items, casts, strict=True)}
+        descriptions = by_clip(found, wanted)
         return [
             Kept(self._caption(descriptions[item.id], speaking))
             for item, (_, _, speaking) in zip(items, casts, strict=True)
         ]
+
+    def close(self) -> None:
+        close = getattr(getattr(self, "captioner", None), "close", None)
+        if close is not None:
+            close()
 
     def _scene(self, item: Item, members: list[Member], persons: int, speaking: tuple[int, ...]) -> Scene:
         media = item[ClipMedia]
@@ -96,7 +116,7 @@ class CaptionStage(Stage):
             times=tuple(float(index / fps) for index in indices),
             seconds=float(media.frames / fps),
             faces=tuple(tuple(_scaled(member.box(index), scale) for member in members) for index in indices),
-            persons=persons if speaking else 0,
+            persons=_described(members, persons, speaking),
             speakers=item[Diarization].speakers,
             audible=frozenset({"speech", "effects", "music"} - set(silent)),
         )
@@ -144,10 +164,15 @@ def spaced(frames: int, count: int) -> list[int]:
     return [(2 * index + 1) * frames // (2 * count) for index in range(count)]
 
 
-def by_clip(descriptions: Sequence[Description], scenes: Sequence[Scene]) -> dict[str, Description]:
-    """Clip id -> description. Raises `ValueError` unless every scene has exactly one with all of its persons."""
+def _described(members: list[Member], persons: int, speaking: tuple[int, ...]) -> int:
+    """How many persons a captioner is asked for."""
+    return persons if speaking else 0
+
+
+def by_clip(descriptions: Sequence[Description], wanted: Mapping[str, int]) -> dict[str, Description]:
+    """Clip id -> description. Raises `ValueError` unless every clip (id -> persons) has exactly one with all of its
+    persons."""
     found = {description.clip_id: description for description in descriptions}
-    wanted = {scene.clip_id: scene.persons for scene in scenes}
     if len(found) != len(descriptions) or found.keys() != wanted.keys():
         raise ValueError(f"the captioner described {sorted(found)} when asked for {sorted(wanted)}")
     for clip_id, description in found.items():

@@ -107,6 +107,9 @@ class DemixingStage(Stage):
     def weights(self) -> tuple[str, ...]:
         return tuple(name for choice in self.choices for name in choice.weights)
 
+    def programs(self) -> tuple[tuple[str, str], ...]:
+        return tuple(program for choice in self.choices for program in choice.programs)
+
     def media(self, record: Demixing) -> tuple[str, ...]:  # type: ignore[override]
         return tuple(getattr(record, track).key for track in TRACKS)
 

@@ -21,6 +21,9 @@ from tests.docs.pages import PAGES, ROOT, Block, blocks, name_of
 
 NOT_RUN = {
     "demix calibrate DATASET --label": "serves until it is stopped; tests/calibrate/test_label_server.py",
+    "demix build FILMS --output DATASET --set caption.model=server --set caption.server.start=vllm": (
+        "needs vLLM; tests/models/captioning/test_launched.py starts a stand-in by the same code"
+    ),
     "make demo": "takes minutes; the truth tests of the build run the same films",
     "make train-demo": "takes minutes; tests/mtv_train/train/test_dataset.py trains the same recipe",
     "make ablation-demo": "takes minutes; tests/mtv_train/sample/test_ablation_demo.py runs its script",
@@ -33,6 +36,7 @@ NOT_RUN = {
     ),
     "pip install .": "tests/plain_install.sh, which .ci/run calls",
     "pip install '.[train,web]'": "changes the environment; tests/plain_install.sh installs without extras",
+    "make vllm-env": "installs many GB; tests/models/captioning/test_launched.py has an environment of its own",
     "make test": "would run this test within itself",
     "make lint": "a part of `make test`",
     "make test-all": "takes hours, and would run this test within itself",

@@ -45,4 +45,5 @@ class Captioner(Judge, Protocol):
     in ascending order and with repetitions if it wants them; the others are shown evenly spaced ones."""
 
     def describe(self, scenes: list[Scene]) -> list[Description]:
-        """One description per scene, in order."""
+        """One description per scene, in order. A class with `lazily` also takes functions that make a scene, and calls
+        them when it is ready for it."""

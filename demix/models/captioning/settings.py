@@ -4,17 +4,42 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from demix.config import ModelSettings, Runtime
+from demix.config import ModelSettings, Runtime, Settings
+
+
+class LaunchSettings(Settings):
+    """A caption server that the build starts itself (`caption.server.start`), in an environment of its own: one for
+    each worker, which listens on the loopback address of the worker's node."""
+
+    environment: str = ".vllm"
+    """Folder of that environment, at the same path on every node; `make vllm-env` makes it. A relative one is looked
+    for in the working folder and beside the package."""
+    model: str = ""
+    """Folder of the model, or its name on the hub; empty: as `served_model`."""
+    gpus: float = Field(1.0, gt=0)
+    """GPUs for one server: a share of one, which is also its share of the memory, or several whole ones."""
+    port: int = Field(0, ge=0, le=65535)
+    """Where it listens; 0: a port that is free. Another one only where no node has several servers."""
+    arguments: str = ""
+    """More arguments for it, as in a shell."""
+    start_seconds: float = Field(1800.0, gt=0)
+    """How long it may take to read the model and answer."""
+    restarts: int = Field(10, ge=0)
+    """Times in a row, with no question answered in between, that a server which ended is started again. A clip at which
+    it ends each time is given up before."""
 
 
 class ServerSettings(ModelSettings):
-    """A vision-language model behind an OpenAI-compatible address (vLLM, SGLang). Where the server wants a key, it is
-    read from the environment variable DEMIX_CAPTION_KEY."""
+    """A vision-language model behind an OpenAI-compatible address (vLLM, SGLang). Where a server that is not started by
+    the build wants a key, it is read from the environment variable DEMIX_CAPTION_KEY."""
 
+    start: Annotated[Literal["none", "vllm", "sglang"], Runtime()] = "none"
+    """`vllm`, `sglang`: workers start a server each, watch it, and stop it at the end. `none`: one runs already."""
+    launch: Annotated[LaunchSettings, Runtime()] = LaunchSettings()
     address: Annotated[str, Runtime(recorded="http://127.0.0.1:8000/v1")] = "http://127.0.0.1:8000/v1"
-    """Where the server is, up to and with `/v1`."""
+    """Where the server is, up to and with `/v1`; not read where workers start servers."""
     served_model: str = "Qwen/Qwen3-VL-8B-Instruct"
     """The model's name as the server knows it; the paper's is lmms-lab/LLaVA-Video-7B-Qwen2."""
     concurrency: Annotated[int, Runtime(recorded=8)] = Field(8, ge=1)
@@ -27,6 +52,12 @@ class ServerSettings(ModelSettings):
     """For one answer."""
     max_tokens: int = Field(1024, ge=64)
     """Longest answer."""
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> ServerSettings:
+        if self.launch.gpus > 1 and not self.launch.gpus.is_integer():
+            raise ValueError("launch.gpus: a share of one GPU, or a whole number of them")
+        return self
 
 
 class LocalSettings(ModelSettings):

@@ -44,12 +44,9 @@ class SpleeterPackage:
 
     def __init__(self, settings: SpleeterPackageSettings, device: str = "auto"):
         self.settings = settings
-        python = Path(settings.python)
-        if not python.exists():
-            raise ConfigError(
-                f"{python}: there is no interpreter with Spleeter; run `make spleeter-env`, or set "
-                "demixing.spleeter_package.python. demixing.two=spleeter needs none: it is the same in PyTorch"
-            )
+        for python, missing in self.programs(settings):
+            if not Path(python).exists():
+                raise ConfigError(missing)
         self._folder = temporary_folder()
         lay_out(weights.folder("spleeter_2stems"), Path(self._folder.name))
         self._service: Service | None = None
@@ -57,6 +54,14 @@ class SpleeterPackage:
     @classmethod
     def weights(cls, settings: SpleeterPackageSettings) -> tuple[str, ...]:
         return ("spleeter_2stems",)
+
+    @classmethod
+    def programs(cls, settings: SpleeterPackageSettings) -> tuple[tuple[str, str], ...]:
+        missing = (
+            f"{settings.python}: there is no interpreter with Spleeter; run `make spleeter-env`, or set "
+            "demixing.spleeter_package.python. demixing.two=spleeter needs none: it is the same in PyTorch"
+        )
+        return ((settings.python, missing),)
 
     def separate(self, wave: np.ndarray, sample_rate: int, seed: int) -> TwoStems:
         """See `TwoStemDemixer`; nothing in here is random. Raises `SpleeterError`."""
