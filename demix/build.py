@@ -36,6 +36,7 @@ from demix.engine.row import Row
 from demix.engine.runner import Runner, RunOptions, make_runner, one_machine
 from demix.film import film_of
 from demix.here import Here
+from demix.media.parts import part_with
 from demix.models.missing import MissingPackage
 from demix.preflight import check_places, remove_tokens, require, some_films, tokens, with_models
 from demix.records import Candidate, Kind, Probe, Shots, Source
@@ -250,8 +251,9 @@ class Build:
         for end in self._index_phase().ends(_FILMS):
             source = end.item.subject
             if end.state == "kept" and isinstance(source, Source):
-                for clip in clips_of(source, end.item[Probe], end.item[Shots]):
-                    yield Row.of(clip, {Probe.name: end.item[Probe]})
+                probe = end.item[Probe]
+                for clip in clips_of(source, probe, end.item[Shots]):
+                    yield Row.of(clip, {Probe.name: part_with(probe, clip)})
 
     def remake(self, ids: Sequence[str], asking: Stage) -> None:
         """Runs one more stage on some clips, so that the media which it asks for are made where they are missing."""

@@ -199,6 +199,19 @@ class AudioStream(Record):
         return self.end_pts * Fraction(self.time_base)
 
 
+class Stretch(Record):
+    """Where in a file a part of it lies that has a clock of its own: what it is read from, and where it comes."""
+
+    pictures: tuple[int, int]
+    """Bytes in which its pictures lie, half open."""
+    sound: tuple[int, int]
+    """Bytes in which its sound does; a broadcast sends it later."""
+    sound_index: int | None = None
+    """Index of its sound among the streams of these bytes, if it has some."""
+    shift: int
+    """Ticks that are added to its pictures' stamps on the film's time line."""
+
+
 class Probe(Record):
     """What a source is, read from its packets rather than its header or its name."""
 
@@ -216,6 +229,11 @@ class Probe(Record):
     """Every audio track that holds sound; empty in datasets of before."""
     audio_choice: str = ""
     """Why `audio` is the film's sound and no other track."""
+    parts: tuple[Probe, ...] = ()
+    """Where the time stamps of a file jump, its parts by their own clocks, in order. The film's facts are then those of
+    the longest, with the times and frames of all, each part beginning where the one before ends."""
+    stretch: Stretch | None = None
+    """Where a part lies; null for a whole film."""
 
 
 class Shot(Record):

@@ -25,7 +25,7 @@ from demix.config import ConfigError
 from demix.errors import MachineTrouble
 from demix.machine import GO_ON
 from demix.media import sandbox
-from demix.media.container import FILM_FORMATS
+from demix.media.container import FILM_FORMATS, Part, address, protocols
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.picture_filters import pictures
@@ -88,6 +88,15 @@ class SoundRecipe:
         return "s16le" if self.flac_bits == 16 else "s32le"
 
 
+@dataclass(frozen=True)
+class Opened:
+    """What a clip is cut out of."""
+
+    descriptor: int
+    part: Part | None
+    """Of what it reads; None: all of it."""
+
+
 FLAC_BLOCK = 4608
 """Samples of a FLAC block: what the encoder itself chooses at 44.1 and 48 kHz."""
 
@@ -118,12 +127,12 @@ def check_runs(binary: str, limits: MediaLimits) -> None:
 
 
 def decode_command(
-    binary: str, recipe: SoundRecipe, limits: MediaLimits, source: int, seek: Fraction | None, decoded: Path
+    binary: str, recipe: SoundRecipe, limits: MediaLimits, source: Opened, seek: Fraction | None, decoded: Path
 ) -> list[str]:
     """Arguments that write the sound from `origin` to the clip's end to `decoded`: NUT with a stream of float PCM
     (left, right, centre) at the clip's rate for every track, its stamps counted from `origin`.
 
-    `source` is an open descriptor; `seek` is in seconds on its time line, None for its beginning.
+    `seek` is in seconds on the source's time line, None for its beginning.
     """
     opened = _input(source, seek, limits, vn=None)
     tracks = [_slots(opened[str(index)], pan, recipe) for index, pan in recipe.tracks]
@@ -145,7 +154,7 @@ def encode_command(binary: str, recipe: SoundRecipe, raw: Path, mix: Path, track
 
 
 def film_command(
-    binary: str, recipe: Recipe, limits: MediaLimits, source: int, seek: Fraction | None, track: Path, video: Path
+    binary: str, recipe: Recipe, limits: MediaLimits, source: Opened, seek: Fraction | None, track: Path, video: Path
 ) -> list[str]:
     """Arguments that write the clip's pictures, with the sound of `track`, to `video` (mp4).
 
@@ -186,10 +195,10 @@ def _as_probed(recipe: Recipe) -> dict[str, Any]:
     return options | ({"display_hflip:v": None} if recipe.mirrored else {})
 
 
-def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **more: Any) -> Any:
+def _input(source: Opened, seek: Fraction | None, limits: MediaLimits, **more: Any) -> Any:
     options: dict[str, Any] = {
-        "protocol_whitelist": "fd",
-        "fd": descriptor,
+        "protocol_whitelist": protocols(source.part),
+        "fd": source.descriptor,
         "format_whitelist": FILM_FORMATS,
         "max_streams": limits.max_streams,
         "max_pixels": limits.max_pixels,
@@ -200,7 +209,9 @@ def _input(descriptor: int, seek: Fraction | None, limits: MediaLimits, **more: 
     }
     if seek is not None:
         options |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(seek):.6f}"}
-    return ffmpeg.input("fd:", **options)
+    if source.part is not None:
+        options["format"] = source.part[0]
+    return ffmpeg.input(address(source.part), **options)
 
 
 def _slots(stream: Any, pan: str, recipe: SoundRecipe) -> Any:

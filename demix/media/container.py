@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +40,14 @@ _SURE = 25
 _PROBED = re.compile(r"Format (\S+) (?:probed with size=\d+ and|detected only with low) score(?: of |=)(\d+)")
 
 
+Part = Sequence[Any]
+"""A part of a file that is read as a film of its own: format, first byte, byte behind the last one."""
+
+
 @contextmanager
-def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
-    """The file at `path` as an opened libav container; libav's errors go to stderr, which the parent keeps.
+def open_container(path: str, limits: MediaLimits, part: Part | None = None) -> Iterator[InputContainer]:
+    """The file at `path`, or a part of it, as an opened libav container; libav's errors go to stderr, which the parent
+    keeps.
 
     Raises `MediaError`: `not_media`, `no_video`, `truncated` (recognised, but its header or index cannot be read).
     """
@@ -51,7 +56,7 @@ def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     options = {
         "fd": str(descriptor),
-        "protocol_whitelist": "fd",
+        "protocol_whitelist": protocols(part),
         "format_whitelist": FILM_FORMATS,
         "max_streams": str(limits.max_streams),
     }
@@ -60,7 +65,7 @@ def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
         av.logging.set_level(av.logging.DEBUG)
         with av.logging.Capture() as lines:
             try:
-                container = open_leniently("fd:", options=options)
+                container = open_leniently(address(part), format=part and part[0], options=options)
             except av.FFmpegError as error:
                 raise _refusal(error, [line for _, _, line in lines], limits) from error
         av.logging.set_level(av.logging.ERROR)
@@ -69,6 +74,16 @@ def open_container(path: str, limits: MediaLimits) -> Iterator[InputContainer]:
             yield container
     finally:
         os.close(descriptor)
+
+
+def address(part: Part | None) -> str:
+    """libav's name of an open descriptor, or of a part of what it reads."""
+    return "fd:" if part is None else f"subfile,,start,{part[1]},end,{part[2]},,:fd:"
+
+
+def protocols(part: Part | None) -> str:
+    """Those that are allowed: an open descriptor, and a part of what it reads."""
+    return "fd" if part is None else "fd,subfile"
 
 
 def open_leniently(file: Any, **options: Any) -> InputContainer:

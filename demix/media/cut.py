@@ -22,6 +22,7 @@ from demix.machine import check_room
 from demix.media import sandbox
 from demix.media.colour import is_rgb, source_of, write_table
 from demix.media.command import (
+    Opened,
     Recipe,
     SoundRecipe,
     check_runs,
@@ -31,9 +32,11 @@ from demix.media.command import (
     film_command,
     table_beside,
 )
+from demix.media.container import Part
 from demix.media.errors import MediaError
 from demix.media.layouts import GAINS, by_count, pan, pan_one
 from demix.media.limits import MediaLimits
+from demix.media.parts import pictures_of, sound_for, within_part
 from demix.media.sound import Sound, assemble, write_raw
 from demix.records import AudioStream, Clip, Probe, VideoStream
 from demix.scratch import temporary_folder
@@ -110,6 +113,7 @@ def cut(
     Raises `MediaError`; `ValueError` for a source without sound. The same source, clip, settings and ffmpeg give the
     same bytes.
     """
+    probe, clip = within_part(probe, clip)
     if probe.audio is None:
         raise ValueError(f"{clip.id}: the source has no sound")
     recipe = _recipe(probe, clip, settings)
@@ -150,9 +154,11 @@ class _Job:
     """Folders that the programs write to."""
 
     def cut_sound(self, audio: AudioStream, recipe: SoundRecipe, mix: Path, track: Path) -> Sound:
-        seek = _seek(self.clip.start - _sound_offset(self.probe), _AUDIO_MARGIN, audio)
+        part, by_time = sound_for(self.probe, self.clip)
+        margin = _AUDIO_MARGIN if by_time else None
+        seek = _seek(self.clip.start - _sound_offset(self.probe), margin, audio)
         decoded, raw = track.with_name("decoded.nut"), track.with_name("samples.raw")
-        with _opened(self.source) as source:
+        with _opened(self.source, part) as source:
             self._run(decode_command(self.binary, recipe, self.limits, source, seek, decoded), source)
         sound = assemble(decoded, recipe, _channel_names(audio))
         write_raw(raw, sound.wave, recipe.flac_bits)
@@ -164,14 +170,15 @@ class _Job:
         first_margin = _MPEG_MARGIN if self.probe.container in ("mpeg", "mpegts") else _INDEXED_MARGIN
         for margin in (max(first_margin, reordering), _FAR_MARGIN, None):
             seek = _seek(self.clip.start, margin, self.probe.video)
-            with _opened(self.source) as source:
+            with _opened(self.source, pictures_of(self.probe)) as source:
                 printed = self._run(
                     film_command(self.binary, self.recipe, self.limits, source, seek, track, video), source
                 )
             if seek is None or _began_early(printed, self.clip, reordering):
                 return
 
-    def _run(self, command: list[str], *fds: int) -> bytes:
+    def _run(self, command: list[str], source: Opened | None = None) -> bytes:
+        fds = () if source is None else (source.descriptor,)
         try:
             return sandbox.run(command, self.limits, seconds=self.limits.cut_seconds, fds=fds)
         except MachineSuspected:
@@ -282,10 +289,10 @@ def _seek(start: Fraction, margin: Fraction | None, stream: VideoStream | AudioS
 
 
 @contextmanager
-def _opened(source: Path) -> Iterator[int]:
+def _opened(source: Path, part: Part | None) -> Iterator[Opened]:
     descriptor = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield descriptor
+        yield Opened(descriptor, part)
     finally:
         os.close(descriptor)
 

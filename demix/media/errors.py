@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["not_media", "no_video", "truncated", "sparse", "limits", "timeout", "crash", "decode"]
+Kind = Literal["not_media", "no_video", "encrypted", "truncated", "sparse", "limits", "timeout", "crash", "decode"]
 
 
 class MediaError(Exception):
@@ -13,8 +13,8 @@ class MediaError(Exception):
 
     `kind`:
     `not_media` no film container (also playlists, pictures, text, refused formats); `no_video` a container without
-    moving pictures; `truncated` a container whose end or index is missing; `sparse` fewer pictures a second than
-    a film has; `limits` beyond `MediaLimits`;
+    moving pictures; `encrypted` a film that needs a key; `truncated` a container whose end or index is missing;
+    `sparse` fewer pictures a second than a film has; `limits` beyond `MediaLimits`;
     `timeout` stalled or used up its time; `crash` the child process died; `decode` any other error of the libraries.
     """
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -25,11 +27,13 @@ from av.video.stream import VideoStream
 
 from demix.media import sandbox
 from demix.media.colour import MATRICES, PRIMARIES, TRANSFERS
-from demix.media.completeness import Found, Promise
-from demix.media.container import frame_pts, open_container
+from demix.media.completeness import Promise
+from demix.media.container import Part, frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.orientation import Orientation
+from demix.media.packets import Times, behind, demuxed, entry, read_times, within
+from demix.media.parts import Window, joined, windows
 from demix.media.survey import survey
 from demix.media.tracks import TrackSettings, choose
 from demix.records import AudioStream as AudioStreamRecord
@@ -38,6 +42,8 @@ from demix.records import Probe
 _NO_FILM = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 _FIRST_FRAME_PACKETS = 1000
 """Video packets within which a first frame must decode."""
+_MOST_PARTS = 1000
+"""Of one file; each costs a small part of a second, and what has more of them is damaged throughout."""
 
 
 def probe(path: Path, limits: MediaLimits, tracks: TrackSettings | None = None) -> Probe:
@@ -49,7 +55,7 @@ def probe(path: Path, limits: MediaLimits, tracks: TrackSettings | None = None) 
     size = path.stat().st_size
     if size == 0:
         raise MediaError("not_media", "the file is empty", evidence={"bytes": 0})
-    _within("bytes", size, limits.max_bytes)
+    within("bytes", size, limits.max_bytes)
     settings = (tracks or TrackSettings()).model_dump(include=set(TrackSettings.model_fields))
     arguments = {"path": str(path.absolute()), "limits": limits.model_dump(), "tracks": settings}
     return Probe.model_validate(sandbox.call("demix.media.probe:read", arguments, limits, seconds=limits.probe_seconds))
@@ -58,51 +64,77 @@ def probe(path: Path, limits: MediaLimits, tracks: TrackSettings | None = None) 
 # --- the child's side ------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Times:
-    """What the packets of one stream say about time, in ticks of its time base."""
+@dataclass(frozen=True)
+class _Look:
+    """What the packets of a file, or of a part of it, tell."""
 
-    pts: list[int] = field(default_factory=list)
-    keys: list[int] = field(default_factory=list)
-    """Those of key frames."""
-    end: int = -(1 << 62)
-    packets: int = 0
-    filled: int = 0
-    """Packets with data."""
-    last_dts: int | None = None
-
-    @property
-    def found(self) -> Found:
-        return Found(self.filled, self.end if self.pts else None)
-
-    def add(self, packet: av.Packet, tick: Fraction) -> None:
-        # A film has hundreds of thousands of packets: integers are compared first, fractions only where that may fail.
-        self.packets += 1
-        if self.packets == 1 and packet.has_sidedata("encryption_info"):
-            raise MediaError("decode", "the film is encrypted (Common Encryption); decrypt it first")
-        self.filled += packet.size > 0
-        if packet.dts is not None:
-            back = 0 if self.last_dts is None else self.last_dts - packet.dts
-            if back > 0 and back * tick > 1:
-                raise MediaError("decode", f"the time stamps of stream {packet.stream_index} jump back")
-            self.last_dts = packet.dts
-        pts = packet.dts if packet.pts is None else packet.pts
-        # Discarded packets lie outside of the edit list; empty ones repeat the frame before.
-        if pts is None or packet.size == 0 or packet.is_discard:
-            return
-        self.pts.append(pts)
-        if packet.is_keyframe:
-            self.keys.append(pts)
-        self.end = max(self.end, pts + (packet.duration or 0))
+    video: int
+    """Index of the pictures."""
+    times: Times
+    windows: list[Window]
+    """Its parts; none where it has one clock."""
+    facts: dict[str, Any]
+    """Fields of a `Probe`."""
 
 
 def read(path: str, limits: dict[str, Any], tracks: dict[str, Any] | None = None) -> dict[str, Any]:
     """The fields of a `Probe`; runs in the sandbox."""
-    bounds = MediaLimits(**limits)
-    with open_container(path, bounds) as container:
-        videos = _films(container, bounds)
+    bounds, settings = MediaLimits(**limits), TrackSettings(**(tracks or {}))
+    size = os.path.getsize(path)
+    whole = _look(path, bounds, settings, Window((0, size), (0, size)), None)
+    facts = _in_parts(path, bounds, settings, whole) if whole.windows else _facts(path, bounds, whole, None)
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        facts |= {"sha256": digest, "bytes": file.tell()}
+    for part in facts.get("parts", ()):
+        part |= {"sha256": digest, "bytes": facts["bytes"]}
+    return facts
+
+
+def _in_parts(path: str, limits: MediaLimits, tracks: TrackSettings, whole: _Look) -> dict[str, Any]:
+    """The facts of a film of several clocks. Parts that are no film, such as two packets with damaged stamps, are left
+    out, as long as there is one that is."""
+    parts: list[dict[str, Any]] = []
+    refused: MediaError | None = None
+    waiting = list(whole.windows)
+    for done in itertools.count():
+        if not waiting:
+            break
+        within("parts", done, _MOST_PARTS)
+        window = waiting.pop(0)
+        place = (whole.facts["container"], *window.pictures)
+        try:
+            look = _look(path, limits, tracks, window, place)
+            if look.windows:  # streams have other numbers there, and jump again
+                waiting = look.windows + waiting
+            else:
+                sound = _sound_index(path, limits, look, place, (place[0], *window.sound))
+                parts.append(_facts(path, limits, look, place) | {"stretch": {**asdict(window), "sound_index": sound}})
+        except MediaError as error:
+            print(f"the part at byte {window.pictures[0]} is left out: {error}")
+            refused = refused or error
+    if not parts and refused:
+        raise refused
+    if len(parts) == 1 and not whole.times.jumps:
+        return _facts(path, limits, whole, None)
+    return joined(parts)
+
+
+def _sound_index(path: str, limits: MediaLimits, look: _Look, pictures: Part, sound: Part) -> int | None:
+    """Index of a part's sound among the streams of its own bytes."""
+    if look.facts["audio"] is None:
+        return None
+    with open_container(path, limits, pictures) as container:
+        wanted = container.streams[look.facts["audio"]["index"]].id
+    with open_container(path, limits, sound) as container:
+        return next((stream.index for stream in container.streams.audio if stream.id == wanted), None)
+
+
+def _look(path: str, limits: MediaLimits, tracks: TrackSettings, window: Window, part: Part | None) -> _Look:
+    with open_container(path, limits, part) as container:
+        videos = _films(container, limits)
         promise = Promise.of(container)
-        times = _read_packets(container, bounds)
+        times = read_times(container, limits)
         promise.check(container, {index: known.found for index, known in times.items()})
         videos = [stream for stream in videos if len(times[stream.index].pts) > 1]
         if not videos:
@@ -111,7 +143,7 @@ def read(path: str, limits: dict[str, Any], tracks: dict[str, Any] | None = None
         sounds = [stream for stream in container.streams.audio if stream.codec_context and times[stream.index].pts]
         known = [AudioStreamRecord(**_audio_facts(stream, times[stream.index])) for stream in sounds]
         apart = [stream.index for stream in sounds if not _same_programme(container, stream, video)]
-        audio, why = choose(known, apart, container.format.name, TrackSettings(**(tracks or {})))
+        audio, why = choose(known, apart, container.format.name, tracks)
         facts: dict[str, Any] = {
             "container": container.format.name,
             "streams": len(container.streams),
@@ -119,23 +151,42 @@ def read(path: str, limits: dict[str, Any], tracks: dict[str, Any] | None = None
             "tracks": [track.model_dump() for track in known],
             "audio_choice": why,
         }
-        index = video.index
-    with open_container(path, bounds) as container:
-        facts["video"] = _video_facts(container, index, times[index], bounds)
-    seconds = float((facts["video"]["end_pts"] - facts["video"]["start_pts"]) * Fraction(facts["video"]["time_base"]))
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"sha256": digest, "bytes": file.tell(), "seconds": seconds, **facts}
+        if audio is not None and part is None and not times[video.index].jumps:
+            _check_alone(times[audio.index], audio.index)
+        heard = [] if audio is None else [audio.index]
+        if container.format.name == "mpegts":
+            numbers = {stream.id for stream in (*container.streams.video, *container.streams.audio)}
+            last = window.pictures[0] + max(known.position for known in times.values())
+            with open(path, "rb") as file:
+                begin, rest = partial(entry, file, streams=numbers), behind(file, last, numbers)
+                found = windows(times, video.index, heard, window, begin, rest)
+        else:
+            found = windows(times, video.index, heard, window)
+        return _Look(video.index, times[video.index], found, facts)
+
+
+def _check_alone(sound: Times, index: int) -> None:
+    """Sound whose clock goes back while that of the pictures goes on belongs to no part of them."""
+    if any(jump.seconds < -1 for jump in sound.jumps):
+        raise MediaError("decode", f"the time stamps of stream {index} jump back, and those of the pictures do not")
+
+
+def _facts(path: str, limits: MediaLimits, look: _Look, part: Part | None) -> dict[str, Any]:
+    """The fields of a `Probe` of a film, or a part of one, that has one clock."""
+    with open_container(path, limits, part) as container:
+        video = _video_facts(container, look.video, look.times, limits)
+    seconds = float((video["end_pts"] - video["start_pts"]) * Fraction(video["time_base"]))
+    return look.facts | {"video": video, "seconds": seconds}
 
 
 def _films(container: InputContainer, limits: MediaLimits) -> list[VideoStream]:
     """Streams of moving pictures that have a decoder; cover art and thumbnails are none."""
-    _within("streams", len(container.streams), limits.max_streams)
+    within("streams", len(container.streams), limits.max_streams)
     videos = [stream for stream in container.streams.video if not stream.disposition & _NO_FILM]
     for stream in videos:
         if stream.codec_context:
-            _within("pixels", stream.codec_context.width * stream.codec_context.height, limits.max_pixels)
-            _within("side", max(stream.codec_context.width, stream.codec_context.height), limits.max_side)
+            within("pixels", stream.codec_context.width * stream.codec_context.height, limits.max_pixels)
+            within("side", max(stream.codec_context.width, stream.codec_context.height), limits.max_side)
     videos = [stream for stream in videos if stream.codec_context and stream.codec_context.width > 0]
     if not videos:
         raise MediaError("no_video", "no stream of moving pictures", evidence=_counts(container))
@@ -151,34 +202,12 @@ def _same_programme(container: InputContainer, sound: AudioStream, video: VideoS
     return container.streams.best("video", related=sound) == container.streams.best("video", related=video)
 
 
-def _read_packets(container: InputContainer, limits: MediaLimits) -> dict[int, _Times]:
-    """Times of every video and audio stream. An error of the demuxer ends the file there."""
-    streams = [*container.streams.video, *container.streams.audio]
-    times = {stream.index: _Times() for stream in streams}
-    ticks = {stream.index: Fraction(stream.time_base or 1) for stream in streams}
-    longest = {index: int(limits.max_seconds / tick) for index, tick in ticks.items()}
-    most = int(limits.max_seconds * limits.max_frame_rate)
-    try:
-        for packet in container.demux(streams):
-            if packet.dts is None and packet.size == 0:
-                continue  # the end of the file
-            known, tick = times[packet.stream_index], ticks[packet.stream_index]
-            known.add(packet, tick)
-            if known.pts and known.end - known.pts[0] > longest[packet.stream_index]:
-                _within("seconds", float((known.end - known.pts[0]) * tick), limits.max_seconds)
-            _within("packets", known.packets, most)
-    except av.FFmpegError as error:
-        if not any(known.pts for known in times.values()):
-            raise MediaError("truncated", "no packet can be read", str(error)) from error
-    return times
-
-
-def _video_facts(container: InputContainer, index: int, times: _Times, limits: MediaLimits) -> dict[str, Any]:
+def _video_facts(container: InputContainer, index: int, times: Times, limits: MediaLimits) -> dict[str, Any]:
     stream = container.streams[index]
     assert isinstance(stream, VideoStream)
     tick = Fraction(stream.time_base or 1)
     first = _first_frame(container, stream)
-    _within("pixels", first.width * first.height, limits.max_pixels)
+    within("pixels", first.width * first.height, limits.max_pixels)
     start = frame_pts(container, first)
     pts = sorted(times.pts)
     if container.format.name == "avi":
@@ -197,7 +226,7 @@ def _video_facts(container: InputContainer, index: int, times: _Times, limits: M
     nominal = _nominal(rate, stream)
     # Both ends of the span may be rounded by half a tick: 240 a second in Matroska's milliseconds measure as 240.016.
     slowest = rate * span / (span + 1)
-    _within("frame_rate", float(min(nominal, slowest)), limits.max_frame_rate)
+    within("frame_rate", float(min(nominal, slowest)), limits.max_frame_rate)
     _check_dense(float(max(nominal, rate * span / max(span - 1, 1))), len(pts), limits.min_frame_rate)
     _check_stretch(stream, first, limits)
     orientation = Orientation.of(first)
@@ -228,7 +257,7 @@ def _video_facts(container: InputContainer, index: int, times: _Times, limits: M
 
 
 def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame:
-    for packets, packet in enumerate(container.demux(stream)):
+    for packets, packet in enumerate(demuxed(container, stream)):
         try:
             if frames := packet.decode():
                 frame = frames[0]
@@ -246,7 +275,7 @@ def _check_stretch(stream: VideoStream, frame: VideoFrame, limits: MediaLimits) 
     square = Fraction(1)
     shape = Fraction(stream.sample_aspect_ratio or square)
     longer = max(frame.width * max(shape, square), frame.height / min(shape, square))
-    _within("displayed_side", float(longer), max(limits.max_displayed_side, frame.width, frame.height))
+    within("displayed_side", float(longer), max(limits.max_displayed_side, frame.width, frame.height))
 
 
 def _nominal(rate: Fraction, stream: VideoStream) -> Fraction:
@@ -263,7 +292,7 @@ def _uneven(pts: Sequence[int], mean: Fraction) -> bool:
     return any(not fewest <= after - before <= most for before, after in itertools.pairwise(pts))
 
 
-def _audio_facts(stream: AudioStream, times: _Times) -> dict[str, Any]:
+def _audio_facts(stream: AudioStream, times: Times) -> dict[str, Any]:
     return {
         "index": stream.index,
         "codec": stream.codec_context.codec.canonical_name,
@@ -293,8 +322,3 @@ def _check_dense(rate: float, frames: int, least: float) -> None:
     if rate < least:
         evidence = {"frames_per_second": rate, "least": least, "frames": frames}
         raise MediaError("sparse", f"{rate:g} frames a second are less than {least:g}", evidence=evidence)
-
-
-def _within(what: str, value: float, limit: float) -> None:
-    if value > limit:
-        raise MediaError("limits", f"{what}: {value:g} is beyond {limit:g}", evidence={what: value, "limit": limit})

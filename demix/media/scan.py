@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,8 @@ from demix.config import Settings
 from demix.media import sandbox
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
-from demix.records import VideoStream
+from demix.media.parts import pictures_of, shift_of
+from demix.records import Probe, VideoStream
 
 BEGINNING, END = -(1 << 62), 1 << 62
 """Of a film, as pts."""
@@ -31,17 +32,22 @@ class ScanSettings(Settings):
 
 
 def scan(
-    source: Path, video: VideoStream, settings: ScanSettings, limits: MediaLimits, threads: int = 1
+    source: Path,
+    video: VideoStream,
+    settings: ScanSettings,
+    limits: MediaLimits,
+    threads: int = 1,
+    parts: Sequence[Probe] = (),
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """Yields (pts, picture) of every frame in display order: strictly ascending pts in ticks of the stream's time base,
-    uint8 BGR (height, width, 3), not rotated.
+    uint8 BGR (height, width, 3), not rotated. `parts`: of a film that has several (`Probe.parts`).
 
     A frame that does not decode is left out; so is what comes after the point where the container itself breaks. Raises
     `MediaError`: `decode` if no frame decodes at all, and `timeout`, `crash`, `limits` of the child.
     """
     frames = 0
     shape = _small_size(video, settings.side)
-    for record in _records(source, video, settings, limits, threads, None):
+    for record in _records(source, video, settings, limits, threads, None, parts):
         for pts, picture in _unpacked(record, shape):
             frames += 1
             yield pts, picture
@@ -91,6 +97,7 @@ def _records(
     limits: MediaLimits,
     threads: int,
     span: tuple[int | None, int | None, int] | None,
+    parts: Sequence[Probe] = (),
 ) -> Generator[bytearray, None, None]:
     arguments = {
         "path": str(source.absolute()),
@@ -100,6 +107,15 @@ def _records(
         "threads": threads,
         "fast": settings.path == "fast",
         "span": span,
+        "parts": [
+            {
+                "place": pictures_of(part),
+                "index": part.video.index,
+                "span": (part.video.start_pts, part.video.end_pts),
+                "shift": shift_of(part),
+            }
+            for part in parts
+        ],
     }
     return sandbox.stream("demix.media.small:read", arguments, limits, seconds=limits.scan_seconds)
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from demix.media.container import open_container
 from demix.media.limits import MediaLimits
+from demix.media.packets import demuxed
 
 
 def packets_from(container: Any, stream: Any, when: int) -> Iterator[Any]:
     """The stream's packets from the key frame on that the container finds for the time `when` (pts): as a rule the last
     one before it. None if there is no key frame from there on. Raises `av.FFmpegError` where it cannot seek."""
     container.seek(when, stream=stream)
-    packets = container.demux(stream)
+    packets = demuxed(container, stream)
     for packet in packets:
         if packet.is_keyframe and packet.size > 0 and stamp(container, packet) is not None:
             yield packet

@@ -7,7 +7,7 @@ of one line, since most of the cost is to fetch lines from memory. That cuts sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import chain, groupby
 from typing import Any
@@ -23,6 +23,7 @@ from av.video.reformatter import ColorRange
 from demix.media.container import frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
+from demix.media.packets import demuxed
 from demix.media.scan import BEGINNING, END
 from demix.media.seek import key_frame, packets_from, stamp
 from demix.media.skip import CODECS, CONTAINERS, Small, enough, skipping
@@ -42,18 +43,22 @@ def read(
     threads: int,
     fast: bool,
     span: tuple[int | None, int | None, int] | None = None,
+    parts: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[tuple[np.ndarray, ...]]:
     """Batches of (pts, pictures), which `demix.media.scan` takes apart; runs in the sandbox.
 
     With a `span` (see `demix.media.scan.SpanScan`) its frames, and before them one record with the pts of its beginning
-    and end.
+    and end. With `parts` (see `demix.media.scan.scan`) theirs, one after another.
     """
     bounds = MediaLimits(**limits)
+    if parts:
+        yield from _batches(_in_parts(path, parts, shape, bounds, threads, fast), shape)
+        return
     begin, end, beyond = span or (None, None, 0)
     last = None if end is None else key_frame(path, index, end, bounds)
     with open_container(path, bounds) as container:
         stream = container.streams[index]
-        packets = container.demux(stream) if begin is None else packets_from(container, stream, begin)
+        packets = demuxed(container, stream) if begin is None else packets_from(container, stream, begin)
         if begin is not None:
             first = next(packets, None)
             begin = END if first is None else stamp(container, first)
@@ -64,6 +69,23 @@ def read(
         if begin is None or begin < ends:
             frames = _frames(container, stream, packets, shape, threads, fast)
             yield from _batches(_within(frames, begin, ends, beyond), shape)
+
+
+def _in_parts(
+    path: str, parts: Sequence[Mapping[str, Any]], shape: tuple[int, int], limits: MediaLimits, threads: int, fast: bool
+) -> _Frames:
+    """The frames of all parts on the film's time line. One that cannot be decoded is passed over."""
+    for part in parts:
+        begin, end = part["span"]
+        try:
+            with open_container(path, limits, part["place"]) as container:
+                stream = container.streams[part["index"]]
+                frames = _frames(container, stream, demuxed(container, stream), shape, threads, fast)
+                for pts, picture in _within(frames, begin, end, 1):
+                    if pts < end:
+                        yield pts + part["shift"], picture
+        except MediaError as error:
+            print(f"the part at byte {part['place'][1]} is left out: {error}")
 
 
 def _within(frames: _Frames, begin: int | None, end: int, beyond: int) -> _Frames:

@@ -6,7 +6,7 @@ For scoring what other programs made, where nothing may be encoded anew. Decoded
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,18 +19,21 @@ from av.video.frame import VideoFrame
 
 from demix.media import sandbox
 from demix.media.audio import resample
-from demix.media.container import frame_pts, open_container
+from demix.media.container import Part, frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.layouts import GAINS, gains, sides, within_full_scale
 from demix.media.limits import MediaLimits
 from demix.media.orientation import Orientation
+from demix.media.packets import demuxed
+from demix.media.parts import as_read, begin_of, parts_of, pictures_of, shift_of, sound_of
 from demix.media.probe import read as read_facts
 from demix.media.sound import Timeline
 from demix.records import AudioStream, Probe
 
 _FACTS, _PICTURE, _SOUND = b"F", b"P", b"S"
 _HEAD = struct.Struct("<cqi")
-"""What a record is, its time in ticks of its stream, and the index of the stream."""
+"""What a record is, when it comes, and the index of its stream. Pictures count ticks of the film's time line, sound
+counts samples from the first picture on."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,14 @@ def read_whole(path: Path, limits: MediaLimits, max_seconds: float) -> Whole:
     pictures, times = [], []
     sounds: dict[int, Timeline] = {}
     for record in records:
-        kind, pts, index = _HEAD.unpack_from(record)
+        kind, when, index = _HEAD.unpack_from(record)
         data = memoryview(record)[_HEAD.size :]
         if kind == _PICTURE:
             pictures.append(np.frombuffer(data, np.uint8).reshape(video.height, video.width, 3))
-            times.append(float((pts - video.start_pts) * tick))
+            times.append(float((when - video.start_pts) * tick))
         elif probe.audio is not None:
-            start = round((pts * Fraction(_ticks(probe, index)) - video.start_pts * tick) * probe.audio.sample_rate)
             track = sounds.setdefault(index, Timeline(probe.audio.sample_rate))
-            track.add(start, np.frombuffer(data, np.float32).reshape(3, -1))
+            track.add(when, np.frombuffer(data, np.float32).reshape(3, -1))
     if not pictures:
         raise MediaError("decode", f"{path}: no frame can be decoded")
     seconds = float((_end(probe, max_seconds) - video.start_pts) * tick)
@@ -75,10 +77,6 @@ def _end(probe: Probe, max_seconds: float) -> int:
     """Where reading stops, in ticks of the pictures."""
     video = probe.video
     return min(video.end_pts, video.start_pts + round(max_seconds / Fraction(video.time_base)))
-
-
-def _ticks(probe: Probe, index: int) -> str:
-    return next(track.time_base for track in probe.tracks if track.index == index)
 
 
 def _placed(sounds: Mapping[int, Timeline], probe: Probe, seconds: float) -> tuple[np.ndarray | None, int]:
@@ -101,28 +99,44 @@ def read(path: str, limits: dict[str, Any], max_seconds: float) -> Iterator[tupl
     """Records: the facts, then pictures and sound in the file's order; runs in the sandbox."""
     facts = Probe.model_validate(read_facts(path, limits))
     yield _HEAD.pack(_FACTS, 0, 0), facts.model_dump_json().encode()
-    audio, end = facts.audio, _end(facts, max_seconds)
-    end_seconds = end * Fraction(facts.video.time_base)
-    indices = (audio.joined or (audio.index,)) if audio else ()
-    with open_container(path, MediaLimits(**limits)) as container:
-        streams = [container.streams[index] for index in (facts.video.index, *indices)]
-        for packet, frame in _decoded(container, streams):
+    bounds, end = MediaLimits(**limits), _end(facts, max_seconds)
+    for part in map(as_read, parts_of(facts)):
+        audio = part.audio if facts.audio else None
+        heard = (audio.joined or (audio.index,)) if audio else ()
+        if part.stretch is None:
+            yield from _records(path, bounds, None, (part.video.index, *heard), part, facts, end)
+        elif begin_of(part) < end:
+            yield from _records(path, bounds, pictures_of(part), (part.video.index,), part, facts, end)
+            yield from _records(path, bounds, sound_of(part), heard, part, facts, end)
+
+
+def _records(
+    path: str, limits: MediaLimits, place: Part | None, indices: Sequence[int], part: Probe, facts: Probe, end: int
+) -> Iterator[tuple[bytes, bytes | np.ndarray]]:
+    """Those of some streams of a part of the film `facts`, up to the tick `end` of its time line."""
+    shift, tick = shift_of(part), Fraction(facts.video.time_base)
+    with open_container(path, limits, place) as container:
+        for packet, frame in _decoded(container, [container.streams[index] for index in indices]):
             index = packet.stream_index
             if isinstance(frame, VideoFrame):
                 pts = frame_pts(container, frame)
-                if facts.video.start_pts <= pts < end:
-                    yield _HEAD.pack(_PICTURE, pts, index), _upright(frame, facts)
-            elif audio is not None and frame.pts is not None and frame.pts * packet.time_base < end_seconds:
-                yield _HEAD.pack(_SOUND, frame.pts, index), _slots(frame, audio, index)
+                if part.video.start_pts <= pts < min(part.video.end_pts, end - shift):
+                    yield _HEAD.pack(_PICTURE, pts + shift, index), _upright(frame, facts, part)
+            elif part.audio is not None and facts.audio is not None and frame.pts is not None:
+                when = frame.pts * packet.time_base + shift * tick
+                if when < end * tick:
+                    rate = facts.audio.sample_rate
+                    start = round((when - facts.video.start_pts * tick) * rate)
+                    yield _HEAD.pack(_SOUND, start, index), _slots(frame, part.audio, index, rate)
 
 
 def _decoded(container: InputContainer, streams: list[Any]) -> Iterator[tuple[av.Packet, Any]]:
-    for packet in container.demux(streams):
+    for packet in demuxed(container, *streams):
         for frame in packet.decode():
             yield packet, frame
 
 
-def _slots(frame: av.AudioFrame, audio: AudioStream, index: int) -> np.ndarray:
+def _slots(frame: av.AudioFrame, audio: AudioStream, index: int, rate: int) -> np.ndarray:
     """Left, right and centre of a frame, float32 (3, samples), at the rate that the film's sound has as a rule."""
     names = [channel.name for channel in frame.layout.channels]
     samples = frame.to_ndarray()
@@ -133,11 +147,12 @@ def _slots(frame: av.AudioFrame, audio: AudioStream, index: int) -> np.ndarray:
     scale = 1.0 if samples.dtype.kind == "f" else -float(np.iinfo(samples.dtype).min)
     wave = (samples / scale).astype(np.float32)
     placed = [GAINS[audio.channel_names[audio.joined.index(index)]]] if audio.joined else gains(names)
-    return resample(np.array(placed, np.float32).T @ wave, frame.sample_rate, audio.sample_rate)
+    return resample(np.array(placed, np.float32).T @ wave, frame.sample_rate, rate)
 
 
-def _upright(frame: VideoFrame, facts: Probe) -> np.ndarray:
-    orientation = Orientation(facts.video.mirrored, facts.video.rotation)
+def _upright(frame: VideoFrame, facts: Probe, part: Probe) -> np.ndarray:
+    """As a player shows it, uint8 RGB, of the film's size."""
+    orientation = Orientation(part.video.mirrored, part.video.rotation)
     size = facts.video.width, facts.video.height
     picture = frame.reformat(*(size[::-1] if orientation.sideways else size), format="rgb24").to_ndarray()
     # Rows of a frame may be padded: without the copy the array is a view with gaps.

@@ -25,14 +25,14 @@ class ProbeStage(Stage):
     """Adds `Probe` to candidates.
 
     Drops what is no file (`not_a_file`: broken links, pipes, devices), what is no film (`not_media`, with the format
-    that it was recognised as; `no_video`) and what is beyond the limits (`too_large`, `too_few_frames`, with the number
-    and its limit). A film that is broken, or that breaks its decoder, fails.
+    that it was recognised as; `no_video`), what is `encrypted`, and what is beyond the limits (`too_large`,
+    `too_few_frames`, with the number and its limit). A film that is broken, or that breaks its decoder, fails.
     """
 
     name = "probe"
     version = 3
     adds = Probe
-    reasons = ("not_a_file", "not_media", "no_video", "too_large", "too_few_frames")
+    reasons = ("not_a_file", "not_media", "no_video", "encrypted", "too_large", "too_few_frames")
     settings: ProbeSettings
 
     def __init__(self, settings: ProbeSettings):
@@ -52,7 +52,7 @@ class ProbeStage(Stage):
             return Kept(self._read(item.subject))
         except MediaError as error:
             match error.kind:
-                case "not_media" | "no_video":
+                case "not_media" | "no_video" | "encrypted":
                     return Dropped(error.kind, error.evidence)
                 case "sparse":
                     return Dropped("too_few_frames", error.evidence)

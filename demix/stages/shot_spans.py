@@ -108,7 +108,8 @@ def planned(films: Callable[[], Iterable[Film]], workers: int, how: Measuring) -
     store = Store(how.store)
     for film, seconds in zip(films(), works, strict=True):
         count = min(round(seconds / aim), film.probe.video.frames)
-        if count > 1 and workers > 1:
+        # Where a film has several clocks, seeking by time could end in another part.
+        if count > 1 and workers > 1 and not film.probe.parts:
             yield from _divided(film, count, how, store)
 
 

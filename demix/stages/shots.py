@@ -11,16 +11,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 from math import ceil, floor
 from statistics import median
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field
 
 from demix.config import Added, ChosenBy, Runtime, Settings
 from demix.media.errors import MediaError
 from demix.media.limits import RECORDED, MediaLimits
+from demix.media.parts import begin_of
 from demix.media.scan import ScanSettings, scan
 from demix.models import choose, revisions
 from demix.models.shots import Boundaries, ShotDetector
@@ -155,13 +157,40 @@ class ShotsStage(Stage):
         video, settings = told.video, self.settings
         with (
             probed_copy(source.uri, told.sha256, self.context.store) as path,
-            closing(scan(path, video, settings.scan, settings.limits, self.context.threads)) as frames,
+            closing(scan(path, video, settings.scan, settings.limits, self.context.threads, told.parts)) as frames,
         ):
-            found = self._detector.detect(frames, float(Fraction(video.average_rate)))
+            found = self._detected(frames, told)
             if found.frames < _WHOLE * video.frames:
                 # A disk that cannot be read ends a decode just as damage does.
                 check_content(source.uri, path, told.sha256)
         return found
+
+    def _detected(self, frames: Iterator[tuple[int, np.ndarray]], told: Probe) -> Boundaries:
+        """Each part of a film is looked at alone; no shot goes on from one to the next."""
+        if not told.parts:
+            return self._detector.detect(frames, float(Fraction(told.video.average_rate)))
+        starts = [begin_of(part) for part in told.parts[1:]]
+        found = [
+            self._detector.detect(some, float(Fraction(told.parts[number].video.average_rate)))
+            for number, some in groupby(frames, key=lambda frame: bisect_right(starts, frame[0]))
+        ]
+        return one_after_another(found)
+
+
+def one_after_another(parts: Sequence[Boundaries]) -> Boundaries:
+    """The boundaries of a film from those of its parts, with a cut where two of them meet."""
+    firsts = list(accumulate((part.frames for part in parts), initial=0))
+    cuts = {first + cut for first, part in zip(firsts, parts, strict=False) for cut in (0, *part.cuts)} - {0}
+    return Boundaries(
+        frames=firsts[-1],
+        pts=tuple(pts for part in parts for pts in part.pts),
+        cuts=tuple(sorted(cuts)),
+        graduals=tuple(
+            (first + begin, first + end)
+            for first, part in zip(firsts, parts, strict=False)
+            for begin, end in part.graduals
+        ),
+    )
 
 
 def clips_of(source: Source, probe: Probe, shots: Shots) -> list[Clip]:

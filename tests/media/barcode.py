@@ -75,15 +75,17 @@ def make(
     channels: int = 2,
     sound_delay: Fraction = Fraction(0),
     title: str = "",
+    first_number: int = 0,
 ) -> BarFilm:
     """Writes a film of `len(durations)` frames, each shown for its number of `time_base` ticks.
 
+    The frames are numbered from `first_number` on; other numbers have other sound.
     `sound_delay` above 0: the sound begins so many seconds late; below 0: it ends so many seconds early.
     """
     ends = np.cumsum([0, *durations]).tolist()
     stamps = tuple(first_seconds + tick * time_base for tick in ends)
     samples = round((stamps[-1] - stamps[0]) * sample_rate)
-    wave = (np.random.default_rng(7).standard_normal((channels, samples)) * 0.1).astype(np.float32)
+    wave = (np.random.default_rng(7 + first_number).standard_normal((channels, samples)) * 0.1).astype(np.float32)
     with av.open(str(path), "w", options={} if title else {"fflags": "+bitexact"}) as container:
         if title:
             container.metadata["title"] = title
@@ -98,7 +100,7 @@ def make(
         resampler = AudioResampler(sound.format, sound.layout, sample_rate, frame_size=sound.frame_size or 1024)
         origin, written = round(first_seconds * sample_rate), 0
         for number, tick in enumerate(ends[:-1]):
-            frame = av.VideoFrame.from_ndarray(bars(number), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(bars(first_number + number), format="rgb24")
             frame.pts, frame.time_base = tick + round(first_seconds / time_base), time_base
             container.mux(film.encode(frame))
             until = round(ends[number + 1] * time_base * sample_rate)

@@ -203,11 +203,15 @@ def test_pictures_that_are_far_apart_are_no_film(tmp_path: Path, seconds: float,
     assert allowed.video.frames == count
 
 
-def test_time_stamps_that_jump_back_are_an_error_not_a_wrong_clock(tmp_path: Path) -> None:
-    part = barcode.make(tmp_path / "part.ts", EVEN, first_seconds=Fraction(50), audio_codec="mp2").path
-    early = barcode.make(tmp_path / "early.ts", EVEN, first_seconds=Fraction(2), audio_codec="mp2").path
-    (tmp_path / "joined.ts").write_bytes(part.read_bytes() + early.read_bytes())
-    assert kind_of_failure(tmp_path / "joined.ts") == "decode"
+def test_sound_that_jumps_back_alone_is_an_error_not_a_wrong_clock(tmp_path: Path) -> None:
+    data = barcode.make(tmp_path / "film.ts", EVEN * 2, audio_codec="mp2").path.read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    sound = [at for at, packet in enumerate(packets) if (packet[1] & 31) << 8 | packet[2] == 257]
+    half = len(sound) // 2
+    for again, first in zip(sound[half:], sound, strict=False):
+        packets[again] = packets[first]
+    (tmp_path / "film.ts").write_bytes(b"".join(packets))
+    assert kind_of_failure(tmp_path / "film.ts") == "decode"
 
 
 REAL = [

@@ -21,7 +21,7 @@ from demix.models.shots import Boundaries
 from demix.records import Probe, Shots, Source
 from demix.sources.fetch import SourceChanged
 from demix.stage import Context, Dropped, Failed, Item, Kept, Outcome
-from demix.stages.shots import ShotsSettings, ShotsStage, clips_of, shots_between
+from demix.stages.shots import ShotsSettings, ShotsStage, clips_of, one_after_another, shots_between
 from demix.store import Store
 from tests.media.films import write_film
 from tests.models.shots.moving import dissolve, fade, joined, shot
@@ -244,3 +244,11 @@ def test_gradual_transitions_of_real_films(shared_media: Path, tmp_path: Path) -
     ((begin, end),) = shots_of(shared_media / "video/big_buck_bunny_0_30.webm", tmp_path)[2].graduals
     assert begin == 0
     assert 36 <= end <= 60  # "0 to 2 s" at 24 frames/s
+
+
+def test_parts_of_a_film_meet_in_a_cut() -> None:
+    first = Boundaries(frames=3, pts=(0, 1, 2), cuts=(1,), graduals=())
+    second = Boundaries(frames=4, pts=(3, 4, 5, 6), cuts=(2,), graduals=((0, 1),))
+    assert one_after_another([first, second]) == Boundaries(
+        frames=7, pts=(0, 1, 2, 3, 4, 5, 6), cuts=(1, 3, 5), graduals=((3, 4),)
+    )
