@@ -66,8 +66,11 @@ def run(args: argparse.Namespace) -> int:
     settings = load(args.recipe, args.config, [*args.set, f"data.dataset={args.dataset}"])
     try:
         index = DatasetIndex.open(settings.data)
+        notice = index.check()
     except DatasetError as error:
         raise ConfigError(str(error)) from error
+    if notice:
+        print(notice, file=sys.stderr)
     pools = {part: PoolSettings(max_workers=args.workers) for part in parts if args.workers}
     engine = EngineSettings(runner=args.runner, address=args.address, device=args.device, pools=pools)
     store = Store(args.out or default_cache(args.dataset))

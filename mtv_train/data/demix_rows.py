@@ -37,6 +37,7 @@ def demix_rows(dataset: Dataset, two_voices: bool = False) -> tuple[list[ClipRow
     shards = dataset.shards()
     numbers = {shard: number for number, shard in enumerate(shards)}
     try:
+        _check_places(dataset, set(shards), {clip["shard"] for clip in _clips(dataset)})
         members = {row["clip_id"]: (shard, row) for shard in shards for row in _shard_rows(dataset, shard)}
         rows = [_row(clip, members, numbers, two_voices) for clip in _clips(dataset)]
     except (SchemaError, FileNotFoundError) as error:
@@ -46,6 +47,17 @@ def demix_rows(dataset: Dataset, two_voices: bool = False) -> tuple[list[ClipRow
             f"{dataset.root}: {len(members)} clips in shards, {len(rows)} in the manifest; run demix verify"
         )
     return rows, dataset.urls()
+
+
+def _check_places(dataset: Dataset, shards: set[str], wanted: set[str]) -> None:
+    """Raises `DatasetError` where the manifest places clips in shards that are not there."""
+    missing = sorted(wanted - shards)
+    if missing:
+        raise DatasetError(
+            f"{dataset.root}: {len(missing)} of the manifest's {len(wanted)} shards are missing: "
+            f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}; copy the dataset whole, with its .parquet "
+            "and .commit.json files"
+        )
 
 
 def _clips(dataset: Dataset) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from demix.errors import MachineTrouble
 
-Kind = Literal["read", "hash", "decode", "rate", "short", "sound", "caption", "cache"]
+Kind = Literal["read", "hash", "decode", "rate", "short", "sound", "caption", "facts", "cache"]
 
 
 class DataError(RuntimeError):
@@ -22,7 +22,7 @@ class SampleError(DataError):
 
     `kind`: `read` bytes are missing; `hash` bytes differ from the index; `decode` pictures cannot be decoded; `rate`
     their time stamps make no sense; `short` pictures or sound end before the window; `sound` a stem is broken;
-    `caption` the text is not UTF-8; `cache` a precomputed file is broken.
+    `caption` the text is not UTF-8; `facts` its `.json` says what makes no sense; `cache` a precomputed file is broken.
     """
 
     def __init__(self, key: str, kind: Kind, message: str):

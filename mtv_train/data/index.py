@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import fsspec
@@ -51,7 +52,8 @@ class DatasetIndex:
         self._table, self.shards, self.left_out = open_table(path)
         self._frames = _frames(self._table, window.rate)
         windows = np.maximum((self._frames - window.frames) // window.stride + 1, 0)
-        windows[_names(self._table, "split") != split.encode()] = 0
+        self._mine = _names(self._table, "split") == split.encode()
+        windows[~self._mine] = 0
         self._rows: dict[str, np.ndarray] = {}
         self._ends: dict[str, np.ndarray] = {}
         for subset, mine in _members(_names(self._table, "subsets")).items():
@@ -113,6 +115,37 @@ class DatasetIndex:
         first = (number - before) * self.window_settings.stride
         return Window(self._row(row), first, int(self._frames[row]))
 
+    def check(self) -> str:
+        """Raises `DatasetError` where not a single clip of the split can be trained on, or shards that it lies in are
+        not there. What a person should know besides, or nothing."""
+        clips = int(self._mine.sum())
+        if not clips:
+            there = ", ".join(sorted({name.decode() for name in _names(self._table, "split")})) or "no clip at all"
+            raise DatasetError(f"no clip is in the split {self.split} (splits there are: {there})")
+        self._check_shards()
+        window = self.window_settings
+        short = clips - self.clips
+        needed = f"a window ({window.frames} frames at {window.fps} fps, {float(window.frames / window.rate):.2f} s)"
+        if not self.clips:
+            longest = int(self._frames[self._mine].max())
+            raise DatasetError(
+                f"all {clips} clips of the split {self.split} are shorter than {needed}; the longest has {longest} "
+                "frames: lower data.window.frames, or give longer clips"
+            )
+        if not short:
+            return ""
+        return f"{short} of {clips} clips of the split {self.split} are shorter than {needed}: not used"
+
+    def _check_shards(self) -> None:
+        numbers = np.unique(_column(self._table, "shard")[self._mine])
+        missing = absent([self.shards[number] for number in numbers], self.storage_options)
+        if missing:
+            without = "" if self.split == "train" else ", or train without what is measured on it: validation.every=0"
+            raise DatasetError(
+                f"{len(missing)} of {len(numbers)} shards of the split {self.split} are missing: "
+                f"{', '.join(missing[:3])}{', ...' if len(missing) > 3 else ''}; copy the dataset whole{without}"
+            )
+
     def fingerprint(self) -> str:
         """32 hex digits over the content of all clips, their subsets, and the window settings; not over where they
         lie."""
@@ -123,6 +156,17 @@ class DatasetIndex:
         for field in FIELDS:
             digest.update(b"".join(used[f"{field}:sha256"].to_pylist()))
         return digest.hexdigest()
+
+
+def absent(addresses: Sequence[str], storage_options: Mapping[str, str]) -> list[str]:
+    """Those of some files, all of one place, that are not there. Asks for each folder once."""
+    files, _ = filesystem(addresses[0], storage_options)
+    paths = {address: str(files._strip_protocol(address)) for address in addresses}
+    there: set[str] = set()
+    for folder in {files._parent(path) for path in paths.values()}:
+        with suppress(FileNotFoundError):
+            there |= set(patiently(folder, "read", partial(files.ls, folder, detail=False)))
+    return [address for address, path in paths.items() if path not in there]
 
 
 def index_file(settings: DataSettings) -> Path:

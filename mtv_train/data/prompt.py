@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from mtv_train.data.errors import SampleError
+
 _HEAD = re.compile(r"(?P<count>\w+) (?:person )?conversation\. (?:Persons: )?(?P<rest>.*)", re.DOTALL)
 _SCENE = "Scene Description:"
 _PERSON = re.compile(r"Person(\d+): ")
@@ -47,6 +49,15 @@ def _people(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     persons = tuple(described[start.end() : end].strip() for start, end in zip(starts, ends, strict=bool(starts)))
     named = {int(found[1]) - 1 for found in _SPEAKING.finditer(text)}
     return persons, tuple(sorted(index for index in named if index < len(persons)))
+
+
+def decoded_caption(key: str, data: bytes) -> str:
+    """The text of a member `txt`. Raises SampleError (`caption`) where it is not UTF-8."""
+    try:
+        return data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        why = f"byte {error.start + 1} is 0x{data[error.start]:02x}"
+        raise SampleError(key, "caption", f"its caption is not UTF-8 ({why}); save the .txt as UTF-8") from error
 
 
 def prompt_text(caption: str, style: Literal["paper", "release"]) -> str:

@@ -25,7 +25,7 @@ from mtv_train.data.errors import DatasetError
 FIELDS = ("mp4", "speech.flac", "effects.flac", "music.flac", "speech2.flac", "txt")
 """Members that training reads."""
 
-VERSION = 1
+VERSION = 2
 """Raised when an index of before would be read wrongly."""
 
 _SHARDS, _NOTES = b"mtv.shards", b"mtv.left_out"

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from mtv_train.data.batch import ClipWaves
-from mtv_train.data.errors import SampleError
 from mtv_train.data.index import DatasetIndex, Window
-from mtv_train.data.prompt import prompt_text
+from mtv_train.data.prompt import decoded_caption, prompt_text
 from mtv_train.data.settings import WindowSettings
 from mtv_train.data.shards import Shards
 from mtv_train.data.sound import read_track, samples_at
@@ -69,10 +68,7 @@ class WindowReader:
 
 def read_caption(window: Window, data: bytes, settings: WindowSettings) -> str:
     """The text that the text encoder is given, from a member `txt`. Raises SampleError (`caption`)."""
-    try:
-        return prompt_text(data.decode().strip(), settings.prompt)
-    except UnicodeDecodeError as error:
-        raise SampleError(window.clip.key, "caption", f"not UTF-8: {error}") from error
+    return prompt_text(decoded_caption(window.clip.key, data), settings.prompt)
 
 
 def read_waves(window: Window, data: Mapping[str, bytes], settings: WindowSettings) -> ClipWaves:

@@ -153,6 +153,7 @@ def make_trainer(
 def make_inputs(settings: TrainSettings, world: World, skip_empty: bool) -> tuple[Inputs, DatasetIndex]:
     """The dataset's windows, the stages' mixtures of them, and how a loader is opened."""
     index = open_index(settings, "train", world)
+    check_index(index, world)
     counts = {subset: index.count(subset) for subset in index.subsets}
     stages, notices = mixes(settings.stages, index, counts, skip_empty)
     for notice in notices:
@@ -177,16 +178,35 @@ def make_inputs(settings: TrainSettings, world: World, skip_empty: bool) -> tupl
 
 
 def open_index(settings: TrainSettings, split: str, world: World) -> DatasetIndex:
-    """The index of a split; the first rank makes its file, the others wait and read it."""
+    """The index of a split; the first rank makes its file, the others wait and read it. Raises `ConfigError`, on all
+    ranks alike."""
     if not settings.data.dataset:
         raise ConfigError("no dataset: give --data DATASET")
-    try:
-        if world.first:
+    index, refused = None, ""
+    if world.first:
+        try:
             index = DatasetIndex.open(settings.data, split)
-        world.barrier()
-        return index if world.first else DatasetIndex.open(settings.data, split)
-    except DatasetError as error:
-        raise ConfigError(str(error)) from error
+        except DatasetError as error:
+            refused = str(error)
+    refused = world.share(refused)
+    if refused:
+        raise ConfigError(refused)
+    return index or DatasetIndex.open(settings.data, split)
+
+
+def check_index(index: DatasetIndex, world: World) -> None:
+    """Raises `ConfigError`, on all ranks alike, where a split cannot be trained on (`DatasetIndex.check`)."""
+    refused, notice = "", ""
+    if world.first:
+        try:
+            notice = index.check()
+        except DatasetError as error:
+            refused = str(error)
+    refused = world.share(refused)
+    if refused:
+        raise ConfigError(refused)
+    if notice:
+        log.warning("%s", notice)
 
 
 def make_encoders(settings: TrainSettings, device: torch.device) -> tuple[Encoders, AutoencoderKLCogVideoX | None]:
@@ -238,12 +258,9 @@ def make_validations(
 
 def _test_split(settings: TrainSettings, world: World) -> DatasetIndex | None:
     """The windows that are not trained on; None, with a warning, where there are none."""
-    try:
-        test = open_index(settings, "test", world)
-    except ConfigError as error:
-        log.warning("no test split (%s)", error)
-        test = None
-    if test is None or not any(test.count(subset) for subset in test.subsets):
+    test = open_index(settings, "test", world)
+    if not test.clips:
         log.warning("no window to test on: there is no held-out loss, and validation videos are of the train split")
         return None
+    check_index(test, world)
     return test

@@ -37,5 +37,10 @@ def mixes(
         if full:
             kept.append(StageMix(name, full, stage.replay if kept else 0.0))
     if not kept:
-        raise ConfigError("no stage has a single window to draw from: is this the right dataset?")
+        asked = dict.fromkeys(subset for stage in stages.values() for subset in stage.weights)
+        there = ", ".join(f"{subset} {count}" for subset, count in counts.items()) or "none"
+        raise ConfigError(
+            f"no stage has a single window to draw from: the stages draw from {', '.join(asked)}, and the dataset's "
+            f"windows are: {there}; change stages or the dataset (data.subset says what clips are that name no subset)"
+        )
     return {mix.name: mix for mix in chain(kept)}, notices
