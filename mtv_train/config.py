@@ -75,6 +75,17 @@ class RandomEncoders(Settings):
     """Channels of wav2vec2's convolutions."""
 
 
+class LoraSettings(Settings):
+    """Low-rank adapters (LoRA) that are trained in place of the weights themselves."""
+
+    rank: int = Field(default=0, ge=0)
+    """Rank of the adapters; 0: none, weights are trained. They lie on the injection layers and, where train_backbone is
+    `attention`, on the backbone's attention layers; nothing else is trained, so start from a trained MTV (model.init).
+    `export` merges them into the weights."""
+    alpha: float = Field(default=16.0, gt=0, allow_inf_nan=False)
+    """What an adapter adds is multiplied by alpha / rank."""
+
+
 class ModelSettings(Settings):
     """The model and the frozen encoders around it."""
 
@@ -101,9 +112,25 @@ class ModelSettings(Settings):
     train_backbone: Literal["attention", "none", "all"] = "attention"
     """What is trained of the backbone besides the ControlNet: its attention layers (the paper), nothing (the ablation
     W/o TB), or everything."""
+    lora: LoraSettings = LoraSettings()
+    """Adapters, to train instead of weights."""
     official_alignment: bool = False
     """Hear as the authors' release does: its lengths, its padding when sampling, and audio features that are spread
     evenly over the frames instead of lying at their time stamps."""
+
+    @model_validator(mode="after")
+    def _adapts_something_trained(self) -> ModelSettings:
+        if self.lora.rank and self.train_backbone == "all":
+            raise ValueError(
+                f"lora.rank={self.lora.rank} trains adapters in place of the weights, train_backbone=all all weights: "
+                "choose one"
+            )
+        if self.lora.rank and not self.init and self.weights == "pretrained":
+            raise ValueError(
+                f"lora.rank={self.lora.rank} adapts a trained MTV, and a new ControlNet is none: give the folder "
+                "of one as init"
+            )
+        return self
 
 
 class DiffusionSettings(Settings):

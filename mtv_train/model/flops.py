@@ -42,22 +42,28 @@ def count_flops(
     height: int = 60,
     width: int = 90,
     trainable: Trainable = "attention",
+    adapters: int = 0,
 ) -> FlopCount:
     """FLOPs of one sample's forward and backward pass, without clean frames.
 
     `backbone`: the CogVideoX config; `frames`, `height`, `width`: of the latents. The backward pass counts the
     gradients with respect to activations that something trained lies behind and, of weights, those that `trainable`
-    trains; what activation checkpointing computes again is not in it (add `forward`).
+    trains; what activation checkpointing computes again is not in it (add `forward`). `adapters`: the rank of adapters
+    that are trained instead, on the injections and, with "attention", the backbone's attentions; 0: none.
     """
     size = _Sizes(backbone, settings, frames, height, width)
     everything = trainable == "all"
     attends = trainable != "none"
     products = [
         *_ends(size, everything),
-        *_control(size, settings, everything),
-        *(p for i in range(backbone["num_layers"]) for p in _block(size, settings, everything, attends, i > 0)),
+        *_control(size, settings, everything, not adapters),
+        *(
+            p
+            for i in range(backbone["num_layers"])
+            for p in _block(size, settings, everything, attends, i > 0, adapters)
+        ),
     ]
-    trained = trained_parts(trainable, settings.official)
+    trained = trained_parts(trainable, settings.official) if not adapters else frozenset({"adapters"})
     parts: dict[str, int] = {}
     backward = 0
     for product in products:
@@ -98,6 +104,16 @@ def _attend(queries: int, keys: int, dim: int) -> int:
     return 2 * _linear(queries, dim, keys)
 
 
+def _adapted(
+    part: str, layers: int, rows: int, wide_in: int, wide_out: int, moves: bool, rank: int
+) -> Iterator[_Product]:
+    """Some layers alike, each with an adapter of that rank, or 0 for none."""
+    yield _Product(part, layers * _linear(rows, wide_in, wide_out), moves)
+    if rank:
+        yield _Product("adapters", layers * _linear(rows, wide_in, rank), moves)
+        yield _Product("adapters", layers * _linear(rows, rank, wide_out), True)
+
+
 def _ends(size: _Sizes, everything: bool) -> Iterator[_Product]:
     yield _Product("ends", _linear(size.video, size.channels_in, size.dim), False)
     yield _Product("ends", _linear(size.text, size.text_dim, size.dim), False)
@@ -107,39 +123,46 @@ def _ends(size: _Sizes, everything: bool) -> Iterator[_Product]:
     yield _Product("ends", _linear(size.video, size.dim, size.channels_out), True)
 
 
-def _control(size: _Sizes, settings: MTVSettings, everything: bool) -> Iterator[_Product]:
+def _control(size: _Sizes, settings: MTVSettings, everything: bool, moves: bool) -> Iterator[_Product]:
+    """`moves`: whether something here is trained."""
     frames, tokens, dim, inner = size.sound_frames, settings.audio_tokens, settings.audio_dim, settings.projector_dim
     for _ in settings.tracks:
         yield _Product("projectors", _linear(frames, size.window, inner), False)
-        yield _Product("projectors", _linear(frames, inner, inner), True)
-        yield _Product("projectors", _linear(frames, inner, tokens * dim), True)
+        yield _Product("projectors", _linear(frames, inner, inner), moves)
+        yield _Product("projectors", _linear(frames, inner, tokens * dim), moves)
         per_token = settings.temporal_conv == "per_token"
         channels, rows = (dim, tokens) if per_token else (tokens * dim, 1)
         pairs = sum((frames - 1) // 2**halving for halving in range(1, GROUPINGS + 1))
-        yield _Product("projectors", _linear(pairs * rows, 2 * channels, channels), True)
+        yield _Product("projectors", _linear(pairs * rows, 2 * channels, channels), moves)
     kinds = len({kind_of(track) for track in settings.interval_tracks})
     for _ in range(settings.interval_blocks if settings.has_interaction else 0):
         heard = len(settings.interval_tracks) * tokens
         rows = size.frames * heard
         yield _Product("interaction", _linear(1, size.time, 6 * kinds * dim), everything)
-        yield _Product("interaction", 4 * _linear(rows, dim, dim) + 2 * _linear(rows, dim, 4 * dim), True)
-        yield _Product("interaction", size.frames * _attend(heard, heard, dim), True, weighed=False)
+        yield _Product("interaction", 4 * _linear(rows, dim, dim) + 2 * _linear(rows, dim, 4 * dim), moves)
+        yield _Product("interaction", size.frames * _attend(heard, heard, dim), moves, weighed=False)
 
 
-def _block(size: _Sizes, settings: MTVSettings, everything: bool, attends: bool, later: bool) -> Iterator[_Product]:
-    """One block. In the first one nothing trained lies behind what comes in, unless everything is trained."""
-    dim, moves = size.dim, everything or later
+def _block(
+    size: _Sizes, settings: MTVSettings, everything: bool, attends: bool, later: bool, adapters: int
+) -> Iterator[_Product]:
+    """One block. In the first one nothing trained lies behind what comes in, unless everything is trained; with
+    adapters, nothing trained lies behind the sound."""
+    dim, moves, heard_moves = size.dim, everything or later, not adapters
+    own = adapters if attends else 0
     yield _Product("modulation", 2 * _linear(1, size.time, 6 * dim), everything)
-    yield _Product("attention", 3 * _linear(size.joint, dim, dim), moves)
+    yield from _adapted("attention", 3, size.joint, dim, dim, moves, own)
     yield _Product("attention", _attend(size.joint, size.joint, dim), attends or moves, weighed=False)
-    yield _Product("attention", _linear(size.joint, dim, dim), attends or moves)
+    yield from _adapted("attention", 1, size.joint, dim, dim, attends or moves, own)
     shared = settings.injection == "shared"
     for _ in settings.interval_tracks[:1] if shared else settings.interval_tracks:
         heard = settings.audio_tokens * (len(settings.interval_tracks) if shared else 1)
-        yield _Product("cross_attention", _linear(size.video, dim, dim), True)  # behind it is its own norm
-        yield _Product("cross_attention", 2 * _linear(size.frames * heard, settings.audio_dim, dim), True)
+        asks = not adapters or attends or moves  # behind it is its own norm, which adapters leave as it is
+        yield from _adapted("cross_attention", 1, size.video, dim, dim, asks, adapters)
+        rows = size.frames * heard
+        yield from _adapted("cross_attention", 2, rows, settings.audio_dim, dim, heard_moves, adapters)
         yield _Product("cross_attention", _attend(size.video, heard, dim), True, weighed=False)
-        yield _Product("cross_attention", _linear(size.video, dim, dim), True)
+        yield from _adapted("cross_attention", 1, size.video, dim, dim, True, adapters)
     if settings.has_style:
-        yield _Product("style", _linear(1, settings.audio_dim, 2 * dim), True)
+        yield from _adapted("style", 1, 1, settings.audio_dim, 2 * dim, heard_moves, adapters)
     yield _Product("feed_forward", 2 * _linear(size.joint, dim, 4 * dim), True)

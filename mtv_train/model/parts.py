@@ -13,6 +13,7 @@ Trainable = Literal["attention", "none", "all"]
 TB), or everything."""
 
 PARTS = (
+    ("adapters", r".*\.lora_[AB]\."),
     ("projectors", r"audio\.projectors\."),
     ("speakers", r"audio\.speakers\."),
     ("interaction", r"audio\.interaction\."),

@@ -55,8 +55,7 @@ def make_transformer(
             backbone = _backbone(settings)
             _same_shape(settings, backbone.config)
             made = MTVTransformer3DModel.from_backbone(backbone, settings.mtv, control=dtype)
-    made.trainable(settings.train_backbone)
-    return made
+        return initial.mark_trained(made, settings)
 
 
 def _backbone(settings: ModelSettings) -> CogVideoXTransformer3DModel:

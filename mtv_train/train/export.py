@@ -18,6 +18,7 @@ from mtv_train.config import TrainSettings
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.train import identity
 from mtv_train.train.checkpoint import DamagedSave, check_whole, committed, folder_of, read_state
+from mtv_train.train.initial import mark_trained
 from mtv_train.train.saved import load
 
 RECIPE = "mtv_train.json"
@@ -50,8 +51,8 @@ class Exported:
 def export(run: Path, out: Path, step: int | None = None, raw: bool = False) -> Exported:
     """Write `out`/transformer, `out`/scheduler and `out`/mtv_train.json.
 
-    float32, as trained. The encoders are unchanged by training and stay where the recipe names them. Raises
-    `ConfigError` if there is no such checkpoint, or `out` exists.
+    float32, as trained, with adapters merged into the weights. The encoders are unchanged by training and stay where
+    the recipe names them. Raises `ConfigError` if there is no such checkpoint, or `out` exists.
     """
     if out.exists():
         raise ConfigError(f"{out}: exists already; name a new folder")
@@ -81,7 +82,7 @@ def _load_model(run: Path, step: int, settings: TrainSettings, averaged: bool) -
     """The transformer of a checkpoint, float32, to be saved (what is not part of a state dict is not made)."""
     with torch.device("meta"):
         model = MTVTransformer3DModel(settings.model.backbone.config, settings.model.mtv.model_dump())
-    model.trainable(settings.model.train_backbone)
+    mark_trained(model, settings.model)
     model = model.to_empty(device="cpu")
     values = {name: torch.empty_like(value) for name, value in model.state_dict().items()}
     tree: dict[str, Any] = {"model": values}
@@ -92,6 +93,10 @@ def _load_model(run: Path, step: int, settings: TrainSettings, averaged: bool) -
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # one process is what is meant
         load(tree, folder_of(run, step), no_dist=True)
     model.load_state_dict({**values, **tree.get("ema", {})})
+    if settings.model.lora.rank:
+        from mtv_train.model.adapters import merge_adapters  # here: peft takes seconds to import
+
+        merge_adapters(model)
     return model.eval()
 
 

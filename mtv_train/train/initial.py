@@ -6,6 +6,8 @@ No rank holds the whole model in memory of its own, and nothing is rounded on it
 from __future__ import annotations
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +24,8 @@ from mtv_train.model.transformer import MTVTransformer3DModel
 
 M = TypeVar("M", bound=ModelMixin)
 
+log = logging.getLogger("mtv_train")
+
 
 def transformer_of(settings: ModelSettings) -> MTVTransformer3DModel:
     """The MTV of `settings.init`: what `mtv_train export` or `convert-sat` wrote, or its folder `transformer`. Its
@@ -35,7 +39,21 @@ def transformer_of(settings: ModelSettings) -> MTVTransformer3DModel:
             "model.source"
         )
     _refuse_another(settings, config)
-    return mapped(MTVTransformer3DModel, folder)
+    model = mapped(MTVTransformer3DModel, folder)
+    kinds = Counter(str(value.dtype).removeprefix("torch.") for value in model.state_dict().values())
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    log.info("model.init: all %d tensors of the model are from %s (%s)", kinds.total(), folder, counted)
+    return model
+
+
+def mark_trained(model: MTVTransformer3DModel, settings: ModelSettings) -> MTVTransformer3DModel:
+    """Mark what the recipe trains, and return the model: some of its parameters, or adapters that it is given here."""
+    if settings.lora.rank:
+        from mtv_train.model.adapters import add_adapters  # here: peft takes seconds to import
+
+        add_adapters(model, settings.lora.rank, settings.lora.alpha, settings.train_backbone == "attention")
+        return model
+    return model.trainable(settings.train_backbone)
 
 
 def empty_transformer(settings: ModelSettings) -> MTVTransformer3DModel:

@@ -10,6 +10,7 @@ import torch
 from mtv_train.config import TrainSettings
 from mtv_train.distributed.names import parameter_name
 from mtv_train.model.transformer import MTVTransformer3DModel
+from mtv_train.train.initial import mark_trained
 
 _WORKING_BYTES = 34
 """A transformer block keeps about 34 bytes a token and channel in half precision while it is computed and
@@ -30,7 +31,7 @@ def sizes(settings: TrainSettings) -> Sizes:
     """Counted on the model itself, made without memory."""
     with torch.device("meta"):
         model = MTVTransformer3DModel(settings.model.backbone.config, settings.model.mtv.model_dump())
-    model.trainable(settings.model.train_backbone)
+    mark_trained(model, settings.model)
     units: dict[str, list[int]] = {}
     for name, parameter in model.named_parameters():
         unit = units.setdefault(_unit_of(parameter_name(name)), [0, 0])

@@ -65,7 +65,9 @@ def flops_of(settings: TrainSettings) -> FlopCount:
     frames, _, height, width = settings.latent_shape
     model = settings.model
     shape = {"frames": frames, "height": height, "width": width}
-    return count_flops(model.backbone.config, model.mtv, trainable=model.train_backbone, **shape)
+    return count_flops(
+        model.backbone.config, model.mtv, trainable=model.train_backbone, adapters=model.lora.rank, **shape
+    )
 
 
 def peak_tflops(settings: LogSettings, device: torch.device) -> float:

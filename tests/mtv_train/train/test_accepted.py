@@ -84,6 +84,7 @@ ANOTHER_MODEL = {
     "model.backbone.sample_frames",
     "model.backbone.use_rotary_positional_embeddings",
     "model.backbone.use_learned_positional_embeddings",
+    "model.lora.rank",
     "model.mtv.speech_tracks",
     "model.mtv.extraction",
     "model.mtv.injection",

@@ -55,7 +55,8 @@ def run(*arguments: str) -> int:
 def test_every_command_of_the_page_is_run_or_checked() -> None:
     kinds = [line.split()[0] if "mtv_train " not in line else words(line)[0] for line in COMMANDS]
     assert " ".join(kinds) == (
-        "train inspect export plan show torchrun precompute precompute train sbatch python train convert-sat"
+        "train inspect export plan show torchrun precompute precompute train sbatch python train train export "
+        "convert-sat"
     )
 
 
@@ -63,7 +64,7 @@ def test_every_command_of_the_page_is_run_or_checked() -> None:
 def test_the_commands_of_a_run_from_the_first_step_to_a_model(folder: Path) -> None:
     """As they stand on the page, one after the other; then training on a cache has the losses of training without."""
     ours = [line for line in COMMANDS if words(line)[0] in ("train", "inspect", "export", "precompute", "show", "plan")]
-    assert len(ours) == 9
+    assert len(ours) == 11
     for line in ours:
         assert run(*words(line)) == 0, line
     assert (folder / "RUNS/x/loss.png").read_bytes().startswith(b"\x89PNG")
