@@ -44,7 +44,7 @@ def trained_parts(mode: Trainable, official: bool = False) -> frozenset[str]:
     """Parts that `mode` trains. `official`: by the release's rule, which trains what has "attention" in its name and
     so takes in the norm that it calls post_attention_layernorm."""
     if mode == "all":
-        return frozenset(part for part, _ in PARTS)
+        return frozenset(part for part, _ in PARTS if part != "adapters")
     attention = ("attention", "feed_forward_norm") if official else ("attention",)
     return frozenset((*CONTROL_NET, *(attention if mode == "attention" else ())))
 
