@@ -201,7 +201,8 @@ def index_file(settings: DataSettings) -> Path:
 
 def _tars(files: fsspec.AbstractFileSystem, root: str) -> list[str]:
     pattern = root if root.endswith(".tar") or "*" in root else f"{root}/**/*.tar"
-    tars = sorted(map(str, patiently(root, "read", lambda: files.glob(pattern))))
+    found = map(str, patiently(root, "read", lambda: files.glob(pattern)))
+    tars = sorted(tar for tar in found if not tar.rpartition("/")[2].startswith("."))
     if not tars:
         raise DatasetError(f"{root}: neither a finished DEMIX dataset (no manifests/commit.json) nor any .tar file")
     return tars

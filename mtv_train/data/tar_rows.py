@@ -71,7 +71,8 @@ def _scan(files: fsspec.AbstractFileSystem, path: str) -> dict[str, _Found]:
     try:
         with opened(files, path) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in tar:
-                if info.isfile():
+                # Hidden files, as macOS puts beside others (`._x.mp4`), are no members.
+                if info.isfile() and not info.name.rpartition("/")[2].startswith("."):
                     _note(samples, info, tar.extractfile(info).read(), path)  # type: ignore[union-attr]
     except (tarfile.TarError, OSError) as error:
         raise DatasetError(f"{path}: cannot be read as a tar: {error}") from error

@@ -16,7 +16,7 @@ from mtv_train.evaluate.networks.imagebind import ImageBind
 from mtv_train.evaluate.settings import EvaluateSettings
 from mtv_train.evaluate.suite import Suite
 from mtv_train.evaluate.text import cosine
-from mtv_train.evaluate.video import Clip
+from mtv_train.evaluate.video import SILENT, Clip
 
 SAMPLE_RATE = 16_000
 CLIP_SECONDS = 2
@@ -47,7 +47,9 @@ class AudioConsistency:
         return {} if settings.audio_c.arithmetic == "repaired" else settings.audio_c.model_dump()
 
     def measure(self, clip: Clip) -> Arrays:
-        if clip.wave is None or clip.wave.shape[1] * SAMPLE_RATE < 400 * clip.sample_rate:
+        if clip.wave is None:
+            raise Unscorable(SILENT)
+        if clip.wave.shape[1] * SAMPLE_RATE < 400 * clip.sample_rate:
             raise Unscorable("has less than one window (25 ms) of sound")
         mels = sound_clips(torch.from_numpy(clip.wave), clip.sample_rate, self.published).to(self.device)
         views = video_clips(clip.pictures, float(clip.fps))

@@ -48,11 +48,12 @@ class Cache:
         return self.folder / metric / fingerprint / f"{key}.npz"
 
 
-def key_of(sha256: str, text: str | None, columns: tuple[Column, ...]) -> str:
-    """The video's hash, with that of its text where the metric reads it."""
+def key_of(sha256: str, text: str | None, no_text: str, columns: tuple[Column, ...]) -> str:
+    """The video's hash, with that of its text, or of why it has none, where the metric reads it."""
     if not any(column.needs_text for column in columns):
         return sha256
-    return f"{sha256}-{hashlib.sha256((text or '').encode()).hexdigest()[:16]}"
+    read = text if text is not None else f"\0{no_text}"
+    return f"{sha256}-{hashlib.sha256(read.encode()).hexdigest()[:16]}"
 
 
 def fingerprint(**facts: object) -> str:

@@ -19,14 +19,29 @@ TEXT_KEYS = ("prompt", "caption", "text")
 
 
 def find_videos(folder: Path) -> list[Video]:
-    """All videos below `folder`, sorted by name. A video's text is the .txt of the same name beside it, or the prompt
-    in a .json there. Raises `ConfigError` if there is no video."""
+    """All videos below `folder`, sorted by name; hidden names, as other systems leave behind (`._x.mp4`), are none. A
+    video's text is the .txt of the same name beside it, or the prompt in a .json there. Raises `ConfigError` if there
+    is no video."""
     if not folder.is_dir():
         raise ConfigError(f"{folder}: not a folder of videos")
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(path for path in found if not is_hidden(path.relative_to(folder)))
     if not paths:
         raise ConfigError(f"{folder}: holds no video ({', '.join(SUFFIXES)})")
-    return [Video(path.relative_to(folder).as_posix(), path, next(_texts_beside(path), None)) for path in paths]
+    return [_video(path, folder) for path in paths]
+
+
+def is_hidden(path: PurePosixPath | Path) -> bool:
+    """Whether a relative path lies in a hidden folder, or is a hidden file."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _video(path: Path, folder: Path) -> Video:
+    name = path.relative_to(folder).as_posix()
+    try:
+        return Video(name, path, next(_texts_beside(path), None))
+    except (OSError, ValueError) as error:
+        return Video(name, path, None, f"its text cannot be read: {error}", broken_text=True)
 
 
 def stems(videos: Iterable[Video]) -> set[str]:
@@ -85,10 +100,17 @@ class Reference:
 def _texts_beside(path: Path) -> Iterator[str]:
     plain, sidecar = path.with_suffix(".txt"), path.with_suffix(".json")
     if plain.is_file():
-        yield plain.read_text(encoding="utf-8").strip()
+        yield _read(plain).strip()
     if sidecar.is_file():
         try:
-            tree = json.loads(sidecar.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{sidecar}: not valid JSON ({error}); repair or remove it") from error
+            tree = json.loads(_read(sidecar))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{sidecar.name} is not valid JSON ({error}); repair or remove it") from error
         yield from (tree[key] for key in TEXT_KEYS if isinstance(tree, dict) and isinstance(tree.get(key), str))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not UTF-8 (byte {error.start + 1}); save it as UTF-8 or remove it") from error

@@ -25,7 +25,8 @@ class Column:
 
     key: str
     title: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "zero"]
+    """`zero`: the nearer to 0, from either side."""
     decimals: int = 2
     of_set: bool = False
     """A property of the whole set (FVD), with no value for a single video."""

@@ -19,7 +19,7 @@ class ColumnResult(Record):
     key: str
     title: str
     better: str
-    """`higher` or `lower`."""
+    """`higher`, `lower` or `zero`."""
     decimals: int
     value: float | None
     """Mean over the videos that have a value; of the whole set for FVD. None where there is none at all."""

@@ -83,7 +83,7 @@ class Evaluator:
         for name in loaded.due:
             assert clip is not None
             metric = self.metric(name)
-            key = key_of(loaded.sha256, clip.text, metric.columns)
+            key = key_of(loaded.sha256, clip.text, clip.no_text, metric.columns)
             try:
                 with torch.inference_mode():
                     arrays = metric.measure(clip)
@@ -133,7 +133,8 @@ class Evaluator:
 
     def _recall(self, name: str, loaded: _Loaded) -> bool:
         """Takes a metric's outcome from the cache, if it is there."""
-        key = key_of(loaded.sha256, loaded.measured.video.text, metric_class(name).columns)
+        video = loaded.measured.video
+        key = key_of(loaded.sha256, video.text, video.no_text, metric_class(name).columns)
         arrays = self._cached(name, self._fingerprints[name], key, loaded.measured)
         if arrays is not None:
             loaded.measured.arrays[name] = arrays

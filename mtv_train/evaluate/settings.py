@@ -15,6 +15,9 @@ class FVDSettings(Settings):
     frames: int = Field(default=49, ge=10)
     """First frames of each video that are compared; a video with fewer is listed and not counted. 49 is one MTV video;
     16 fits methods that make short ones. Values for other numbers are not comparable."""
+    fps: float = Field(default=24.0, gt=0, le=240)
+    """Frames a second at which videos are looked at, so that the same stretch of time is compared: one of another rate
+    is resampled by its time stamps. 24 is MTV's. Values for other rates are not comparable."""
     i3d: Literal["torchscript", "state_dict"] = "torchscript"
     """`torchscript`: StyleGAN-V's `i3d_torchscript.pt`, as in most published numbers. `state_dict`: our I3D with
     `i3d_pretrained_400.pt`."""

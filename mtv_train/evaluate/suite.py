@@ -66,6 +66,8 @@ def metric_class(name: str) -> type[Metric]:
 def chosen_metrics(text: str) -> tuple[str, ...]:
     """`all`, or names with commas, in the order of `METRICS`. Raises `ConfigError` for an unknown name."""
     names = tuple(METRICS) if text == "all" else tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise ConfigError(f"--metrics names none; there are {', '.join(METRICS)}, and all")
     for name in names:
         if name not in METRICS:
             raise ConfigError(f"there is no metric {name!r}; there are {', '.join(METRICS)}, and all")

@@ -31,13 +31,15 @@ MIN_OVERLAP = 0.5
 
 class LipSync:
     """Sync-D: the least mean distance of lips and sound over shifts of up to `max_shift` frames, lower is better.
-    Sync-C: the median of these distances minus the least. Means over a video's face tracks."""
+    Sync-C: the median of these distances minus the least. Means over a video's face tracks. The offset: by how much the
+    sound comes too late, in milliseconds (before 0: too early), at the least distance of all tracks together."""
 
     name: ClassVar[str] = "sync"
     revision: ClassVar[str] = "1"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("sync_c", "Sync-C", "higher"),
         Column("sync_d", "Sync-D", "lower"),
+        Column("sync_offset", "Sync offset (ms)", "zero", decimals=0),
     )
 
     def __init__(
@@ -73,10 +75,12 @@ class LipSync:
 
     @staticmethod
     def score(measured: Arrays) -> dict[str, float]:
-        tracks = [judge(curve) for curve in torch.from_numpy(np.asarray(measured["distances"]))]
+        curves = torch.from_numpy(np.asarray(measured["distances"]))
+        tracks = [judge(curve) for curve in curves]
         return {
             "sync_c": float(np.mean([track.confidence for track in tracks])),
             "sync_d": float(np.mean([track.distance for track in tracks])),
+            "sync_offset": -1000.0 / FPS * judge(curves.mean(0)).offset,
         }
 
     def _tracks(self, pictures: np.ndarray) -> list[FaceTrack]:

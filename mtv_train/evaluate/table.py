@@ -9,7 +9,7 @@ from mtv_train.evaluate.metric import Column
 from mtv_train.evaluate.result import ColumnResult, Evaluation
 from mtv_train.evaluate.suite import METRICS, metric_class
 
-ARROWS = {"higher": "↑", "lower": "↓"}
+ARROWS = {"higher": "↑", "lower": "↓", "zero": "→ 0"}
 
 
 def all_columns() -> list[Column]:

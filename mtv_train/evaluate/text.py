@@ -49,7 +49,7 @@ class TextConsistency:
 
     def measure(self, clip: Clip) -> Arrays:
         if clip.text is None or not clip.text.strip():
-            raise Unscorable("no text: put it into a .txt or .json beside the video")
+            raise Unscorable(clip.no_text or "no text")
         chosen = frame_indices(len(clip.pictures), self.frames)
         pixels = preprocess(clip.pictures[chosen], self.side).to(self.device)
         ids = tokens(self.tokenizer, clip.text).to(self.device)

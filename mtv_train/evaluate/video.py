@@ -12,6 +12,9 @@ from demix.media.audio import mono, resample
 from demix.media.limits import MediaLimits
 from demix.media.whole import read_whole
 
+SILENT = "has no sound"
+"""Why a film without a sound track has no value of what is heard."""
+
 
 class Unscorable(ValueError):
     """This video has no value of some metric; the message says why. It is listed, and in no average."""
@@ -26,6 +29,10 @@ class Video:
     path: Path
     text: str | None = None
     """What it was made from, or shows; None where nobody said."""
+    no_text: str = "no text: put it into a .txt or .json beside the video"
+    """Why there is none."""
+    broken_text: bool = False
+    """Whether there would be one, if it could be read."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class Clip:
     """float32 (channels, samples), in step with the pictures; None for a silent film."""
     sample_rate: int
     text: str | None = None
+    no_text: str = ""
+    """Why there is no text."""
     sha256: str = ""
     cut: bool = False
     """Whether the file goes on after `pictures`."""
@@ -49,7 +58,7 @@ class Clip:
     def mono(self, sample_rate: int) -> np.ndarray:
         """What is heard of the channels, float32 (samples,), at another rate. Raises `Unscorable` for a silent film."""
         if self.wave is None:
-            raise Unscorable("has no sound")
+            raise Unscorable(SILENT)
         return resample(mono(self.wave), self.sample_rate, sample_rate)
 
     def at(self, fps: float) -> np.ndarray:
@@ -75,6 +84,7 @@ def read_clip(video: Video, max_seconds: float, limits: MediaLimits | None = Non
         wave=whole.wave,
         sample_rate=whole.sample_rate,
         text=video.text,
+        no_text=video.no_text,
         sha256=facts.sha256,
         cut=len(whole.pictures) < facts.video.frames,
     )

@@ -3,6 +3,8 @@ and a dataset that changed is another."""
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,14 @@ def test_tars_are_read_from_an_object_store_alike(tmp_path: Path, index: Dataset
     assert remote.shards[0].startswith("memory://")
     assert remote.fingerprint() == index.fingerprint()
     assert all(same(a, b) for a, b in zip(load(index, 1, batch=6), load(remote, 1, batch=6), strict=True))
+
+
+def test_hidden_files_are_no_members(tmp_path: Path) -> None:
+    """As macOS's own tar puts beside others."""
+    folder = write_tars(tmp_path, CLIPS[:2])
+    (folder / "._000.tar").write_bytes(b"\0" * 100)
+    with tarfile.open(folder / "000.tar", "a") as tar:
+        info = tarfile.TarInfo("./._clip0000.mp4")
+        info.size = 4
+        tar.addfile(info, io.BytesIO(b"\x00\x05\x16\x07"))
+    assert open_index(folder).clips == 2

@@ -54,7 +54,23 @@ def test_by_hand() -> None:
 def test_score_is_the_mean_over_tracks() -> None:
     metric = sync.LipSync(SyncNet(), faces=None, device=torch.device("cpu"), batch=4)  # type: ignore[arg-type]
     found = metric.score({"distances": np.array([[9.0, 7, 8, 9, 9], [12.0, 12, 12, 10, 12]])})
-    assert found == {"sync_c": pytest.approx((2 + 2) / 2), "sync_d": pytest.approx((7 + 10) / 2)}
+    assert found == {
+        "sync_c": pytest.approx((2 + 2) / 2),
+        "sync_d": pytest.approx((7 + 10) / 2),
+        "sync_offset": pytest.approx(-40),  # of the mean, 10.5 9.5 10 9.5 10.5, the first of the least
+    }
+
+
+@pytest.mark.parametrize("milliseconds", [80, 160, 320, -80, 0])
+def test_a_constant_offset_is_reported(milliseconds: int) -> None:
+    """Lips and sound that say the same, with noise; the sound moved. Two faces, of which one does not speak."""
+    generator = torch.Generator().manual_seed(0)
+    said = torch.randn(120, 64, generator=generator)
+    late = round(milliseconds / 40)
+    lips, sound = said[20:80], said[20 - late : 80 - late] + 0.3 * torch.randn(60, 64, generator=generator)
+    other = torch.randn(60, 64, generator=generator)
+    curves = [sync.shifted_distances(face, sound, 15).mean(0).numpy() for face in (lips, other)]
+    assert sync.LipSync.score({"distances": np.stack(curves)})["sync_offset"] == pytest.approx(milliseconds, abs=20)
 
 
 def test_clip_reference(vector: Read) -> None:
