@@ -27,6 +27,7 @@ from pathlib import Path
 from demix import indexing, recipe, weights
 from demix.clip_table import ClipTable, remove_clips
 from demix.config import ConfigError
+from demix.costs import stage_costs
 from demix.engine import lock
 from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase, Survey, film_seconds
@@ -362,6 +363,8 @@ class Build:
                 total=survey.pending,
                 retry_failed=self.retry_failed,
                 log_folder=self.log_folder,
+                media_seconds=survey.film_seconds,
+                costs=stage_costs(self.settings),
                 on_part=progress.part,
             )
             runner = partial(self._runner_for, phase, survey)

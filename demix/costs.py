@@ -7,13 +7,14 @@ is printed: how much of it a core does in a second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import Field
 
 from demix.config import Settings
-from demix.recipe import BuildSettings, judges
+from demix.engine.placement import CPU_GIGAFLOPS, UNKNOWN, StageCost
+from demix.recipe import CLIP_STAGES, BuildSettings, judges
 from demix.report.paper import SOURCE_HOURS
 
 RAW_HOURS = sum(SOURCE_HOURS.values())
@@ -77,6 +78,40 @@ FIGURES: Mapping[tuple[str, str], Figure] = {
 """(role, model) -> figure; without a model, what stages do besides. What is missing has not been measured."""
 
 
+_ROLES: Mapping[str, tuple[str, ...]] = {
+    "demixing": ("demix_three", "demix_two"),
+    "persons": ("persons", "faces"),
+    "caption": ("captioning",),
+}
+"""Stage -> the roles of its models, where they are not the role of its name."""
+_SERVICE_SECONDS = 0.25
+"""That a worker waits for a service, for a second of media: a guess, as services differ."""
+
+
+def stage_costs(settings: BuildSettings, gpu_speed: float = 1.0) -> dict[str, StageCost]:
+    """Stage -> what its models cost, for the stages of which that is recorded. `gpu_speed`: an H200's is 1."""
+    chosen = {role: choice.name for role, choice in judges(settings).items()} | {"clip_media": ""}
+    roles = {stage: _ROLES.get(stage, (stage,)) for stage in ("shots", *CLIP_STAGES)}
+    return {
+        stage: _stage_cost([FIGURES.get((role, chosen[role])) for role in own], gpu_speed)
+        for stage, own in roles.items()
+        if all(role in chosen for role in own)
+    }
+
+
+def _stage_cost(figures: Sequence[Figure | None], gpu_speed: float) -> StageCost:
+    known = [figure for figure in figures if figure is not None]
+    if not known:
+        return UNKNOWN
+    service = any(figure.source == SERVICE for figure in known)
+    return StageCost(
+        cpu_seconds=sum(figure.cpu_seconds for figure in known) + _SERVICE_SECONDS * service,
+        gpu_seconds=sum(1 / (figure.gpu_speed * gpu_speed) for figure in known if figure.gpu_speed),
+        gigaflops=sum(figure.gigaflops for figure in known),
+        guessed=service or len(known) < len(figures),
+    )
+
+
 class Cluster(Settings):
     """What the sum is made for; every field is printed with it."""
 
@@ -89,7 +124,7 @@ class Cluster(Settings):
     """Processor cores."""
     gpu_speed: float = Field(1.0, gt=0)
     """Speed of one GPU, an H200 being 1."""
-    cpu_gigaflops: float = Field(30.0, gt=0)
+    cpu_gigaflops: float = Field(CPU_GIGAFLOPS, gt=0)
     """Of the counted arithmetic, billions that one processor core really does in a second: for networks where there is
     no GPU."""
 

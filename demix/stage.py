@@ -90,6 +90,8 @@ class Resources:
     cpus: float = 1.0
     gpus: float = 0.0
     """Share of a GPU, taken where `engine.device` and the cluster have one to give."""
+    memory_gb: float = 0.0
+    """Of main memory, for a worker that needs much; 0: what any worker needs."""
     pool: str = "default"
     """Stages of different pools never share a worker: for models that do not fit side by side."""
 
@@ -98,6 +100,7 @@ class Resources:
         return Resources(
             cpus=max(self.cpus, other.cpus),
             gpus=min(1.0, self.gpus + other.gpus) if max(self.gpus, other.gpus) <= 1 else max(self.gpus, other.gpus),
+            memory_gb=self.memory_gb + other.memory_gb,
             pool=self.pool if self.pool != "default" else other.pool,
         )
 

@@ -45,6 +45,13 @@ class Claims:
                 alone[item] = alone.get(item, 0) + (len(claim["ids"]) == 1)
         return {stage: alone for stage, alone in dead.items() if alone}
 
+    def forgive(self, ids: Sequence[str]) -> None:
+        """Removes the claims to these items alone: their worker went with its node, and not for their sake."""
+        for key in self.store.keys(_FOLDER):
+            with suppress(FileNotFoundError):
+                if set(json.loads(self.store.local(key).read_text())["ids"]) <= set(ids):
+                    self.store.remove(key)
+
     def clear(self) -> None:
         self.store.remove(_FOLDER)
 

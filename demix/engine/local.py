@@ -19,7 +19,7 @@ from typing import Any
 from demix import models, processes
 from demix.engine.proof import THIS_MACHINE, Proof
 from demix.engine.row import Row
-from demix.engine.runner import EngineSettings, RunOptions, batches, block_rows
+from demix.engine.runner import EngineSettings, RunOptions, batches, rows_at_once
 from demix.engine.sequential import worker_spec
 from demix.engine.threads import ThreadRunner
 from demix.engine.worker import Step
@@ -63,7 +63,7 @@ class LocalRunner:
             done: list[Row] = self._asked(("rows", batch), first, (len(batch) + 1) * most + 1)
             return done
 
-        for batch in self._side_by_side(work, batches(rows, block_rows(options, self.workers))):
+        for batch in self._side_by_side(work, batches(rows, rows_at_once(steps, options, self.workers))):
             yield from batch
 
     def map(self, function: Callable[[Any], Any], arguments: Iterable[Any]) -> Iterator[Any]:

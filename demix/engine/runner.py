@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from demix.config import ConfigError, Settings
+from demix.engine.placement import StageCost
 from demix.engine.proof import Proof
 from demix.engine.row import Row
 from demix.engine.worker import Step
@@ -22,10 +23,21 @@ from demix.store import Store
 class PoolSettings(Settings):
     """Size of one pool of workers."""
 
-    min_workers: int = 1
-    """Workers that the pool starts with."""
-    max_workers: int | None = None
-    """Workers that it may grow to; null: as many as the cluster's processors allow."""
+    min_workers: int = Field(1, ge=1)
+    """Workers that the pool has where they fit, however little it has to do beside others."""
+    max_workers: int | None = Field(None, ge=1)
+    """Workers that it may grow to; null: as many as there is room for."""
+
+
+class GpuSettings(Settings):
+    """GPUs that are not there yet, or no longer: which are waited for, and how long. While a build waits, it says so
+    every half minute."""
+
+    least: int = Field(0, ge=0)
+    """GPUs that the cluster must have before work begins that wants some: for clusters that grow. 0: with `device:
+    auto` those that are there, be it none."""
+    wait_seconds: float = Field(900.0, ge=0)
+    """How long a build waits for them, and for a node that brings back what all nodes have lost, before it ends."""
 
 
 class EngineSettings(Settings):
@@ -37,14 +49,17 @@ class EngineSettings(Settings):
     address: str | None = None
     """Ray cluster to join: `auto`, `local` (start one on this machine) or host:port. Null: the cluster that this job or
     machine belongs to, else a local one."""
-    batch_rows: int = 4
-    """Items handed to a worker at a time. Small: a worker that dies costs at most these."""
+    batch_rows: int = Field(4, ge=1)
+    """Items handed to a worker at a time, where its models do not take more at once. Small: a worker that dies costs
+    at most these."""
     max_attempts: int = 3
     """Attempts at an item before it is quarantined."""
     threads: int = 1
     """Threads of numeric libraries per worker."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where models run. `auto`: on GPUs where the cluster has some, else on processors; `cuda`: GPUs or nothing."""
+    """Where models run. `auto`: on GPUs where the cluster has some when a phase begins, else on processors, which is
+    said; `cuda`: GPUs or nothing."""
+    gpus: GpuSettings = GpuSettings()
     weights: str | None = None
     """Folder of the models' weights, at the same path on every node. Null: the environment variable DEMIX_WEIGHTS, else
     a folder in the user's cache."""
@@ -65,6 +80,10 @@ class RunOptions(Settings):
     run: str = ""
     """A name that no other run has; `Phase.run` gives it."""
     log_folder: Path | None = None
+    media_seconds: float = 0.0
+    """Of film or clips, that the pending items are; 0 if nobody knows."""
+    costs: dict[str, StageCost] = Field(default_factory=dict, exclude=True)
+    """Stage -> what it is known to cost, for the placement."""
     on_part: Callable[[str, float], None] | None = Field(None, exclude=True)
     """Told, in this process, of parts of items that have not ended: the item's id, and how many seconds more of its
     film are done."""
@@ -103,6 +122,19 @@ def block_rows(options: RunOptions, workers: int) -> int:
     that all workers have some until the end."""
     most = options.engine.batch_rows
     return max(1, min(most, options.total // (4 * workers))) if options.total else most
+
+
+def rows_at_once(steps: Sequence[Step], options: RunOptions, workers: int) -> int:
+    """Items that a worker of some steps is handed at a time: whole batches of what takes several items at once."""
+    need = batch_of(steps)
+    if need == 1:
+        return block_rows(options, workers)
+    return need * max(1, options.engine.batch_rows // need)
+
+
+def batch_of(steps: Sequence[Step]) -> int:
+    """Items that the hungriest of some steps takes at once."""
+    return max((step.stage.batch_size for step in steps if not step.stage.judges), default=1)
 
 
 def batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

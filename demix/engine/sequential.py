@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Any
 
 from demix.engine.proof import THIS_MACHINE, Proof
 from demix.engine.row import Row
-from demix.engine.runner import RunOptions
+from demix.engine.runner import RunOptions, batch_of, batches
 from demix.engine.worker import Step, Worker, WorkerSpec
 from demix.records import Record
 from demix.store import Store
@@ -47,9 +46,9 @@ class SequentialRunner:
         options: RunOptions,
     ) -> Iterator[Row]:
         worker = Worker(worker_spec(tuple(steps), kinds, store, options))
-        remaining = iter(rows)
+        size = max(options.engine.batch_rows, batch_of(steps))
         try:
-            while batch := list(islice(remaining, options.engine.batch_rows)):
+            for batch in batches(rows, size):
                 yield from (row.light() for row in worker(batch))
         finally:
             worker.close()

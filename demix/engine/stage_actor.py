@@ -6,6 +6,7 @@ therefore unpickled here, once that is done: unpickling imports the modules of s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,28 +15,39 @@ from ray import cloudpickle
 from demix import processes
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from demix.engine.row import Row
 
 
 class StageActor:
-    """A worker in an actor of Ray Data: Arrow batches in, Arrow batches out. `spec` is a pickled `WorkerSpec`."""
+    """A worker in an actor of Ray: rows in, rows out."""
 
-    def __init__(self, spec: bytes, last: bool, log_folder: Path | None):
+    def __init__(self) -> None:
         processes.leave_terminal()
+
+    def begin(self, spec: bytes, log_folder: Path | None, proof: bytes | None, gpu: bool) -> bool:
+        """Makes the worker. `spec` is a pickled `WorkerSpec`; `gpu`: whether this process was given a GPU. Returns
+        whether it was given one that PyTorch does not find. Raises `UnfitNode` unless this machine stands the
+        `proof`."""
+        show(proof)
         from demix.engine import log
         from demix.engine.worker import Worker
 
         log.configure(log_folder)
         self.worker = Worker(cloudpickle.loads(spec))
-        self.last = last
+        if not gpu:
+            return False
+        import torch
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        import pyarrow as pa
+        return not torch.cuda.is_available()
 
-        from demix.engine.row import from_columns, to_columns
+    def work(self, rows: Sequence[Row], light: bool) -> list[Row]:
+        """The rows, further on; `light`: without their records."""
+        done = self.worker(rows)
+        return [row.light() for row in done] if light else done
 
-        rows = self.worker(from_columns(batch.to_pydict()))
-        return pa.table(to_columns([row.light() for row in rows] if self.last else rows))
+    def close(self) -> None:
+        """Ends the stages, as their contract says."""
+        self.worker.close()
 
 
 def packed(function: Any, argument: Any) -> bytes:

@@ -15,7 +15,7 @@ from typing import Any
 
 from demix.engine.proof import THIS_MACHINE, Proof
 from demix.engine.row import Row
-from demix.engine.runner import RunOptions, batches, block_rows
+from demix.engine.runner import RunOptions, batches, rows_at_once
 from demix.engine.sequential import worker_spec
 from demix.engine.worker import Step, Worker
 from demix.records import Record
@@ -47,7 +47,7 @@ class ThreadRunner:
             return done
 
         try:
-            for batch in self.map(work, batches(rows, block_rows(options, self.workers))):
+            for batch in self.map(work, batches(rows, rows_at_once(steps, options, self.workers))):
                 yield from (row.light() for row in batch)
         finally:
             for worker in workers:

@@ -26,7 +26,7 @@ from demix.errors import BrokenInstallation, DemixError, MachineTrouble, is_defe
 from demix.lazy import text_of
 from demix.machine import GO_ON, check_writable, trouble_in
 from demix.records import Record
-from demix.stage import Context, Failed, Item, Kept, Stage
+from demix.stage import Context, Failed, Item, Kept, Resources, Stage
 from demix.store import Store
 
 _FLUSH_SECONDS = 5.0
@@ -321,11 +321,25 @@ def _media(stage: Stage, item: Item) -> tuple[str, ...]:
 
 
 def groups(steps: Sequence[Step]) -> list[tuple[Step, ...]]:
-    """Neighbouring steps with equal resources, which share a worker."""
+    """Neighbouring steps with equal resources, which share a worker. Judges need next to nothing: they are with the
+    steps before them, or after them where there are none before."""
     grouped: list[tuple[Step, ...]] = []
     for step in steps:
-        if grouped and grouped[-1][0].stage.resources == step.stage.resources:
+        if grouped and (step.stage.judges or not _measures(grouped[-1]) or _alike(grouped[-1], step)):
             grouped[-1] = (*grouped[-1], step)
         else:
             grouped.append((step,))
     return grouped
+
+
+def resources_of(group: Sequence[Step]) -> Resources:
+    """What a worker of a group occupies."""
+    return next((step.stage.resources for step in group if not step.stage.judges), group[0].stage.resources)
+
+
+def _measures(group: Sequence[Step]) -> bool:
+    return not all(step.stage.judges for step in group)
+
+
+def _alike(group: Sequence[Step], step: Step) -> bool:
+    return resources_of(group) == step.stage.resources

@@ -110,6 +110,12 @@ class Choice:
         return declared(self.settings) if callable(declared) else ()
 
     @property
+    def at_once(self) -> int:
+        """Items that it takes side by side: 1 unless it says otherwise, by a class method `at_once(settings)`."""
+        declared = getattr(self.kind, "at_once", None)
+        return int(declared(self.settings)) if declared else 1
+
+    @property
     def weights(self) -> tuple[str, ...]:
         """Names of the sets of weights that it loads."""
         return weights_of(self.kind, self.settings)

@@ -20,9 +20,6 @@ from demix.stage import Context, Item, Kept, Outcome, Resources, Stage
 from demix.stages.caption_template import clean, render
 from demix.stages.cast import Member, cast_of
 
-_BATCHES = 4
-"""Batches of as many questions as are under way at once that a server is given together."""
-
 
 class CaptionSettings(Settings):
     model: str = "facts"
@@ -54,21 +51,22 @@ class CaptionStage(Stage):
     needs = (ClipMedia, Persons, Diarization, ActiveSpeaker, DemixCheck)
     by_content = (DemixCheck,)
     adds = Caption
-    batch_size = 8
     settings: CaptionSettings
 
     def __init__(self, settings: CaptionSettings):
         super().__init__(settings)
         self.choice = choose("captioning", settings.model, settings)
-        if settings.model == "server":
-            # So many that the server nearly always has as many as it may: it has fewer only when a batch ends.
-            self.batch_size = _BATCHES * settings.server.concurrency
-            if settings.server.start != "none":
-                self.timeout_seconds = type(self).timeout_seconds + settings.server.launch.start_seconds
+        if settings.model == "server" and settings.server.start != "none":
+            self.timeout_seconds = type(self).timeout_seconds + settings.server.launch.start_seconds
 
     @property
     def resources(self) -> Resources:  # type: ignore[override]
         return self.choice.resources
+
+    @property
+    def batch_size(self) -> int:  # type: ignore[override]
+        """As many clips as the captioner answers for side by side."""
+        return self.choice.at_once
 
     def revision(self) -> str:
         return revisions(self.choice)

@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from demix.config import ConfigError
-from demix.engine import ray_runner, ray_start
+from demix.engine import ray_start
 from demix.engine.phase import Phase
 from demix.engine.ray_runner import RayRunner
 from demix.engine.runner import EngineSettings, RunOptions
@@ -47,15 +47,6 @@ def test_two_pools_give_the_same_answers_as_one_process(runner, tmp_path):
     states = run(runner, tmp_path, Double(), Elsewhere(), Judge())
     expected = {clip.id: "kept" if (2 * clip.ordinal) ** 2 % 3 else "dropped" for clip in clips(12)}
     assert states == expected
-
-
-def test_items_of_several_windows_come_back_once_each(runner, tmp_path, monkeypatch):
-    """Two full windows of six items, each in two blocks, and nothing after them."""
-    monkeypatch.setattr(ray_runner, "_WINDOW", 3)
-    journal = str(tmp_path / "j")
-    states = run(runner, tmp_path / "w", Double(ToySettings(journal=journal)))
-    assert set(states.values()) == {"kept"}
-    assert [runs(Path(journal), "double", clip.id) for clip in clips(12)] == [1] * 12
 
 
 def test_a_worker_that_dies_costs_a_retry_and_not_the_run(runner, tmp_path):

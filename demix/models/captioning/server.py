@@ -34,6 +34,8 @@ LONGEST_WAIT = 60.0
 """Seconds between two attempts, at most."""
 KEPT = 256
 """Answers kept, so that a batch of which one question failed is not asked again as a whole."""
+_BATCHES = 4
+"""Batches of as many questions as are under way at once that a server is given together."""
 _LOSSES = 2
 """Servers that one question may see end before it is given up for now."""
 
@@ -64,6 +66,11 @@ class ServerCaptioner:
             return ()
         python = interpreter(settings.launch)
         return ((python, MISSING.format(python=python)),)
+
+    @classmethod
+    def at_once(cls, settings: ServerSettings) -> int:
+        """So many that the server nearly always has as many as it may: it has fewer only when a batch ends."""
+        return _BATCHES * settings.concurrency
 
     def __init__(self, settings: ServerSettings, device: str = "auto", threads: int = 1):
         cv2.setNumThreads(threads)
