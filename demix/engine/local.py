@@ -183,9 +183,10 @@ def fits(steps: Sequence[Step], engine: EngineSettings) -> bool:
     """Whether all stages of a phase may share workers that have no GPU, one a processor, and can be sent to them."""
     together = len({step.stage.resources for step in steps if not step.stage.judges}) <= 1
     ours = all(type(step.stage).__module__ != "__main__" for step in steps)
-    no_gpu = engine.device == "cpu" or (engine.device == "auto" and not _has_gpu())
+    no_gpu = engine.device == "cpu" or (engine.device == "auto" and not has_gpu())
     return together and ours and no_gpu and not engine.pools
 
 
-def _has_gpu() -> bool:
+def has_gpu(_: object = None) -> bool:
+    """Whether this machine shows one."""
     return Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()

@@ -32,6 +32,8 @@ _SECONDS_A_FRAME, _SECONDS_A_PIXEL = 3e-4, 4e-9
 """Processor time of decoding and measuring, about; only for choosing how many spans there are."""
 _LEAST_SECONDS = 3.0
 """Processor time below which a span is not worth the start of its decoder."""
+_LEAST_FRAMES = 1000
+"""Frames whose measuring is not worth that of those that two spans share."""
 _LONG_SECONDS = 30.0
 """Processor time for which a worker takes more than one span of a film: some parts of it are dearer than others."""
 _MOST_PIECES = 4
@@ -58,6 +60,8 @@ class Measuring:
     store: str
     fingerprint: str
     """Of the stage that asks: spans measured in another way lie elsewhere."""
+    seconds_a_frame: float = _SECONDS_A_FRAME
+    """Processor time that the detector takes, about."""
 
     def folder(self, source: Source) -> str:
         """Where the spans of a film lie in the work store."""
@@ -90,10 +94,10 @@ class Span:
         return float((end - begin) * Fraction(video.time_base))
 
 
-def work(probe: Probe) -> float:
+def work(probe: Probe, seconds_a_frame: float = _SECONDS_A_FRAME) -> float:
     """Seconds of processor time that measuring a film takes, about."""
     video = probe.video
-    return video.frames * (_SECONDS_A_FRAME + _SECONDS_A_PIXEL * video.width * video.height)
+    return video.frames * (seconds_a_frame + _SECONDS_A_PIXEL * video.width * video.height)
 
 
 def planned(films: Callable[[], Iterable[Film]], workers: int, how: Measuring) -> Iterator[Span]:
@@ -101,10 +105,10 @@ def planned(films: Callable[[], Iterable[Film]], workers: int, how: Measuring) -
 
     How a film is divided is noted in the work store: whoever goes on after a break, with as many workers as ever, goes
     on with the spans that are there."""
-    works = [work(film.probe) for film in films()]
+    works = [work(film.probe, how.seconds_a_frame) for film in films()]
     share = sum(works) / workers
     pieces = min(_MOST_PIECES, max(1 if len(works) == 1 else 3, int(share / _LONG_SECONDS)))
-    aim = max(_LEAST_SECONDS, share / pieces)
+    aim = max(_LEAST_SECONDS, _LEAST_FRAMES * how.seconds_a_frame, share / pieces)
     store = Store(how.store)
     for film, seconds in zip(films(), works, strict=True):
         count = min(round(seconds / aim), film.probe.video.frames)

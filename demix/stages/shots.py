@@ -14,7 +14,7 @@ from functools import partial
 from itertools import accumulate, groupby, pairwise
 from math import ceil, floor
 from statistics import median
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -112,10 +112,13 @@ class ShotsStage(Stage):
 
     def measuring(self, store: str, fingerprint: str, threads: int) -> Measuring | None:
         """How spans of a film are measured; None if the detector must see all of it at once."""
-        if not hasattr(self.choice.kind, "measure"):
+        kind, settings = self.choice.kind, self.settings
+        if not hasattr(kind, "measure"):
             return None
-        make = partial(self.choice.kind, self.settings.adaptive, self.settings.structure, self.settings.gradual)
-        return Measuring(make, self.settings.scan, self.settings.limits, threads, store, fingerprint)
+        own = (settings.adaptive, settings.structure, settings.gradual)
+        make = partial(kind, *own) if self.choice.settings is None else partial(kind, self.choice.settings, "cpu")
+        cost = {"seconds_a_frame": kind.seconds_a_frame} if hasattr(kind, "seconds_a_frame") else {}
+        return Measuring(make, settings.scan, settings.limits, threads, store, fingerprint, **cost)
 
     def _detect(self, item: Item) -> Outcome:
         if not isinstance(item.subject, Source):
@@ -145,7 +148,7 @@ class ShotsStage(Stage):
         if how is None or spans is None:
             return None
         rate = float(Fraction(video.average_rate))
-        detector = how.make()
+        detector: Any = self._detector
         try:
             found: Boundaries = detector.decide(detector.joined(spans, rate), rate)
             return found if found.frames >= _WHOLE * video.frames else None

@@ -12,7 +12,7 @@ from demix.lazy_module import lazy_module
 from demix.models.shots import Boundaries
 from demix.models.shots.flashes import REACH, Returns, flashes, steady_change, without_flashes
 from demix.models.shots.gradual import GradualFinder, Looked, lengths, spans, steps
-from demix.models.shots.measured import SETTLING, Measured, SpanMeasured, joined
+from demix.models.shots.measured import SETTLING, Measured, Seams, SpanMeasured, joined
 from demix.models.shots.settings import AdaptiveSettings, GradualSettings, StructureSettings
 from demix.models.shots.structure import StructureJudge, judged
 from demix.models.shots.tiny import tiny_pictures
@@ -87,7 +87,7 @@ class AdaptiveShots:
 
     def joined(self, parts: Sequence[SpanMeasured], rate: float) -> Measured:
         """See `demix.models.shots.measured`."""
-        return joined(parts, steps(rate), self.beyond(rate))
+        return joined(parts, steps(rate), Seams(self.beyond(rate)))
 
     def _detector(self, rate: float) -> BlockDetector:
         from scenedetect.detectors import ContentDetector

