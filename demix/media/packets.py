@@ -81,8 +81,7 @@ class Times:
         self.packets += 1
         self.filled += packet.size > 0
         if packet.has_sidedata("encryption_info"):
-            raise MediaError("encrypted", "the film is encrypted (Common Encryption); decrypt it first",
-                             evidence={"scheme": "Common Encryption"})  # fmt: skip
+            raise encrypted("Common Encryption")
         before, self.position = self.position, self.position if packet.pos is None else packet.pos
         if packet.dts is not None:
             self._follow(packet, before)
@@ -178,6 +177,11 @@ def read_times(container: InputContainer, limits: MediaLimits) -> dict[int, Time
         if not any(known.pts for known in times.values()):
             raise MediaError("truncated", "no packet can be read", str(error)) from error
     return times
+
+
+def encrypted(scheme: str) -> MediaError:
+    """The refusal of a film that needs a key."""
+    return MediaError("encrypted", f"the film is encrypted ({scheme}); decrypt it first", evidence={"scheme": scheme})
 
 
 def within(what: str, value: float, limit: float) -> None:

@@ -29,10 +29,11 @@ from demix.media import sandbox
 from demix.media.colour import MATRICES, PRIMARIES, TRANSFERS
 from demix.media.completeness import Promise
 from demix.media.container import Part, frame_pts, open_container
+from demix.media.encryption import encryption
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.orientation import Orientation
-from demix.media.packets import Times, behind, demuxed, entry, read_times, within
+from demix.media.packets import Times, behind, demuxed, encrypted, entry, read_times, within
 from demix.media.parts import Window, joined, windows
 from demix.media.survey import survey
 from demix.media.tracks import TrackSettings, choose
@@ -81,8 +82,13 @@ def read(path: str, limits: dict[str, Any], tracks: dict[str, Any] | None = None
     """The fields of a `Probe`; runs in the sandbox."""
     bounds, settings = MediaLimits(**limits), TrackSettings(**(tracks or {}))
     size = os.path.getsize(path)
-    whole = _look(path, bounds, settings, Window((0, size), (0, size)), None)
-    facts = _in_parts(path, bounds, settings, whole) if whole.windows else _facts(path, bounds, whole, None)
+    try:
+        whole = _look(path, bounds, settings, Window((0, size), (0, size)), None)
+        facts = _in_parts(path, bounds, settings, whole) if whole.windows else _facts(path, bounds, whole, None)
+    except MediaError as error:
+        if error.kind in ("no_video", "decode") and (scheme := encryption(path, "mpegts")):
+            raise encrypted(scheme) from error
+        raise
     with open(path, "rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         facts |= {"sha256": digest, "bytes": file.tell()}
@@ -132,6 +138,9 @@ def _sound_index(path: str, limits: MediaLimits, look: _Look, pictures: Part, so
 
 def _look(path: str, limits: MediaLimits, tracks: TrackSettings, window: Window, part: Part | None) -> _Look:
     with open_container(path, limits, part) as container:
+        # Of a multiplex some programmes may be scrambled and others not.
+        if container.format.name != "mpegts" and part is None and (scheme := encryption(path, container.format.name)):
+            raise encrypted(scheme)
         videos = _films(container, limits)
         promise = Promise.of(container)
         times = read_times(container, limits)

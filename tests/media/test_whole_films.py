@@ -149,11 +149,3 @@ def stretched(folder: Path, pixel: str, name: str = "film.mp4") -> Path:
     path = folder / name
     ffmpeg("-f", "lavfi", "-i", f"testsrc2=s=160x120:r=24:d=0.2,setsar={pixel}", "-c:v", "libx264", path)
     return path
-
-
-def test_an_encrypted_film_is_called_that(tmp_path: Path, phone: Path) -> None:
-    key, path = "76a6c65c5ea762046bd749a2e632ccbb", tmp_path / "film.mp4"
-    scheme = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", key, "-encryption_kid", key[::-1])
-    ffmpeg("-i", phone, "-c", "copy", *scheme, path)
-    with pytest.raises(MediaError, match="encrypted"):
-        probe(path, LIMITS)
