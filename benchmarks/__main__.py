@@ -1,8 +1,8 @@
 """Every benchmark, one after the other, or those that are named: `python -m benchmarks [NAME...]`, `--list`.
 
 Each writes what it saw into benchmarks/results/. Close other programs first; the whole takes about an hour.
-Not among them, since they need a GPU and some minutes of it: `backends_gpu`, `training_step`, `sampling_full`; and
-`backends_captioners`, which alone takes an hour.
+Not among them, since they need a GPU and some minutes of it: `backends_gpu`, `training_step`, `sampling_full`,
+`next_speed`; and `backends_captioners`, which alone takes an hour.
 """
 
 from __future__ import annotations

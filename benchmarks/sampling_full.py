@@ -91,7 +91,7 @@ def caller(pipeline: MTVPipeline, case: Case) -> Callable[..., Any]:
         generator = torch.Generator().manual_seed(0)
         given: dict[str, Any] = {"num_inference_steps": steps, "guidance_scale": GUIDANCE, "generator": generator}
         with sdpa_kernel(SDPBackend.FLASH_ATTENTION) if case.flash else nullcontext():
-            return pipeline(PROMPT, sound, batched_guidance=case.together, **given, **options)
+            return pipeline(PROMPT, sound, batched_guidance=case.together, **{**given, **options})
 
     return call
 
