@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from demix.command_line import run
 
     rank = f" (rank {os.environ['RANK']})" if "RANK" in os.environ else ""
-    go_on = "give the same command again to go on from the last checkpoint"
+    go_on = "give the same command again" + (" to go on from the last checkpoint" * (parsed.command == "train"))
     return run(f"mtv_train {parsed.command}{rank}", command, go_on)
 
 

@@ -8,13 +8,12 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from demix.engine import log
-from tests.build.corpus import ADDRESS
 from tests.build.running import SEQUENTIAL, demix
 from tests.films import Shot, make_film
 from tests.films.demo import make_demo
@@ -28,33 +27,6 @@ DEMIX = (sys.executable, "-m", "demix.cli")
 MTV = (sys.executable, "-m", "mtv_train")
 SECONDS = 15.0
 """In which an interrupted command is gone, also on a machine with much else to do."""
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts commands at terminals; Ray's temporary files go to a folder of the test."""
-    sessions: list[Session] = []
-
-    def started(*command: str | Path) -> Session:
-        sessions.append(Session(command, RAY_TMPDIR=str(ray), TMPDIR=str(ray)))
-        return sessions[-1]
-
-    # Short: the name of a socket has 107 characters.
-    ray = Path(f"/tmp/demix-test-{os.getpid()}")
-    ray.mkdir()
-    try:
-        yield started
-    finally:
-        for session in sessions:
-            session.close()
-        shutil.rmtree(ray)
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("films") / "address.mp4"
-    make_film(path, ADDRESS, rate=25, size=(240, 180), seed=2)
-    return path
 
 
 def temporary() -> list[str]:
