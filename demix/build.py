@@ -24,11 +24,11 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from demix import indexing, recipe, weights
+from demix import indexing, node_copies, recipe, weights
 from demix.clip_table import ClipTable, remove_clips
 from demix.config import ConfigError
 from demix.costs import stage_costs
-from demix.engine import lock
+from demix.engine import lease
 from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase, Survey, film_seconds
 from demix.engine.progress import busy, meter, tell_done_before
@@ -47,7 +47,7 @@ from demix.sources.fetch import stamp_of
 from demix.stage import Stage
 from demix.stages import shot_spans
 from demix.stages.shots import clips_of
-from demix.store import Store, sweep
+from demix.store import Place, Store
 
 CANDIDATES, TIMINGS, FINISHED = "candidates.jsonl", "timings.jsonl", "finished.json"
 
@@ -73,21 +73,21 @@ class SourceEnd:
 
 
 class Build:
-    """One dataset being built. `dataset` is the output folder, `work` the work store (default: inside the output)."""
+    """One dataset being built. `dataset` is where it goes, `work` the work store (default: inside the dataset)."""
 
     def __init__(
         self,
         settings: recipe.BuildSettings,
-        dataset: Path,
-        work: str | None = None,
+        dataset: Place,
+        work: Place | None = None,
         runner: Callable[[], Runner] | None = None,
         *,
         retry_failed: bool = False,
     ):
         self.settings = settings
         weights.use(settings.engine.weights)
-        self.dataset = dataset
-        self.store = Store(work or str(dataset / ".work"))
+        self.dataset = Store.at(dataset)
+        self.store = Store.at(work) if work is not None else work_of(self.dataset)
         self.retry_failed = retry_failed
         self.worked = False
         """Whether anything was left to do so far."""
@@ -98,6 +98,7 @@ class Build:
         self._tokens = ExitStack()
         self._here = Here(settings) if runner is None and one_machine(settings.engine) else None
         self._named: list[Candidate] | None = None
+        self._held: list[Callable[[], None]] = []
 
     # --- sources ------------------------------------------------------------------------------------------------------
 
@@ -175,8 +176,8 @@ class Build:
         """The files to build from, sorted by id. Raises `ConfigError` before any are named."""
         if self._named is None:
             if not self.store.exists(CANDIDATES):
-                raise ConfigError(f"{self.store.root}: no sources are named yet; {self._first('build FILMS')}")
-            lines = self.store.local(CANDIDATES).read_text().splitlines()
+                raise ConfigError(f"{self.store}: no sources are named yet; {self._first('build FILMS')}")
+            lines = self.store.read(CANDIDATES).decode().splitlines()
             self._named = [Candidate.model_validate_json(line) for line in lines]
         return self._named
 
@@ -224,7 +225,7 @@ class Build:
         it has ended."""
         if not self._clips().exists():
             raise ConfigError(
-                f"{self.store.root}: no clip table of these sources and settings is here; {self._first('index FILMS')}"
+                f"{self.store}: no clip table of these sources and settings is here; {self._first('index FILMS')}"
             )
         waiting = next(self.clip_phase().pending(), None) if annotated else None
         if waiting is not None:
@@ -235,8 +236,8 @@ class Build:
     def _first(self, command: str) -> str:
         """Which command is to come before the one that was given."""
         words = ["--output", str(self.dataset)]
-        if self.store.root != str(self.dataset / ".work"):
-            words += ["--work", self.store.root]
+        if self.store.root != work_of(self.dataset).root:
+            words += ["--work", str(self.store)]
         return f"run `demix {command} {shlex.join(words)}` first"
 
     def _clips(self) -> ClipTable:
@@ -280,7 +281,7 @@ class Build:
     @property
     def _places(self) -> dict[str, Store]:
         """What every node must see, by the option that names it."""
-        return {"--output": Store(str(self.dataset)), "--work": self.store}
+        return {"--output": self.dataset, "--work": self.store}
 
     def _require(self, stages: Sequence[Stage]) -> None:
         """Has the runner use only nodes that can run these stages besides those of before."""
@@ -315,21 +316,25 @@ class Build:
         self._planned = list(stages)
         check_places(self.dataset, self.store)
         with ExitStack() as locks:
-            for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
-                if folder is not None:
-                    locks.enter_context(lock.held(folder))
+            self._held = [locks.enter_context(lease.held(store)) for store in (self.dataset, self.store)]
             remove_tokens(self._places.values())
             locks.enter_context(scratch())
             locks.push(self._sweep)
             locks.callback(self.close)
             yield
+            self._empty_copies()
 
     def _sweep(self, kind: type[BaseException] | None, *_: object) -> None:
         """After an interruption: removes what workers that have been ended were writing."""
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            for folder in (self.dataset, None if self.store.remote else Path(self.store.root)):
-                if folder is not None:
-                    sweep(folder)
+            for store in (self.dataset, self.store):
+                store.sweep()
+
+    def _empty_copies(self) -> None:
+        """At the end: removes what the nodes of a cluster have copied from the stores. (This one: `command_line`.)"""
+        remote = [store.root for store in (self.dataset, self.store) if store.remote]
+        if remote and self._runner is not None:
+            self._runner.on_every_node(node_copies.empty, remote)
 
     def close(self) -> None:
         if self._here is not None:
@@ -355,6 +360,7 @@ class Build:
         with meter(phase.name, survey.pending, unit, film_seconds=survey.film_seconds) as progress:
 
             def done(row: Row, judged: bool = False) -> None:
+                self.check_held()
                 seconds = lengths.get(row.id) or film_seconds(row)
                 progress.advance(seconds, item=row.id, whole=row.state != "dropped", judged=judged)
 
@@ -375,8 +381,14 @@ class Build:
 
     def begin_work(self) -> None:
         """From here on the manifests and the report do not stand for what the work store holds."""
+        self.check_held()
         self.worked = True
-        self.store.remove(FINISHED)
+        self.store.remove_file(FINISHED)
+
+    def check_held(self) -> None:
+        """Raises `MachineTrouble` if another build has taken one of the places over."""
+        for check in self._held:
+            check()
 
     @property
     def log_folder(self) -> Path | None:
@@ -385,7 +397,7 @@ class Build:
 
     def note_timing(self, phase: str, items: int, seconds: float) -> None:
         """Adds to the wall-clock times that the report shows."""
-        known = self.store.local(TIMINGS).read_text() if self.store.exists(TIMINGS) else ""
+        known = self.store.read(TIMINGS).decode() if self.store.exists(TIMINGS) else ""
         line = json.dumps({"phase": phase, "items": items, "wall_seconds": round(seconds, 3)})
         with self.store.write(TIMINGS) as path:
             path.write_text(f"{known}{line}\n")
@@ -394,7 +406,7 @@ class Build:
         """Per phase: wall time over all runs; per stage: items and seconds of its own work, from the ledger."""
         walls: dict[str, float] = {}
         if self.store.exists(TIMINGS):
-            for line in self.store.local(TIMINGS).read_text().splitlines():
+            for line in self.store.read(TIMINGS).decode().splitlines():
                 row = json.loads(line)
                 walls[row["phase"]] = walls.get(row["phase"], 0.0) + row["wall_seconds"]
         rows: list[dict[str, object]] = []
@@ -417,6 +429,11 @@ class Build:
     def phases(self) -> list[Phase]:
         """All phases whose items are known one after the other from what the work store holds."""
         return [self._sources_phase(), self._index_phase(), self.clip_phase()]
+
+
+def work_of(dataset: Store) -> Store:
+    """The work store of a dataset whose command line names none."""
+    return Store(f"{dataset.root}/.work")
 
 
 def _source(end: End) -> Source:

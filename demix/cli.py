@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from demix import DISTRIBUTION, __version__
-from demix.cli_options import costs, output, running, settings, sources
+from demix.cli_options import costs, output, path, place, running, settings, sources
 
 EPILOG = """\
 examples:
   demix build films/ --output DATASET                     every film below a folder
-  demix build sources.csv --output s3-mount/DATASET       a manifest with the columns uri, kind
+  demix build sources.csv --output s3://BUCKET/DATASET    a manifest with the columns uri, kind
   demix build films/ --output DATASET --set demix_filter.silence_db=-50
   demix plan films/ --output DATASET                      what would run, and what is done already
   demix show 0123456789abcdef --output DATASET            everything known of one clip
@@ -90,15 +90,15 @@ def _phases(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 def _of_datasets(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """What is asked of a finished dataset."""
     report = _command(commands, "report", "inspect:report", "write the statistics page of a dataset")
-    report.add_argument("dataset", type=Path, help="the dataset's folder")
-    report.add_argument("--work", help="work store (default: DATASET/.work)")
+    report.add_argument("dataset", type=place, help="the dataset: a folder or an address (s3://…)")
+    report.add_argument("--work", type=place, help="work store (default: DATASET/.work)")
 
     _calibrate(commands)
 
     verify = _command(
         commands, "verify", "inspect:verify", "re-read a dataset: hashes, members, every clip, every total"
     )
-    verify.add_argument("dataset", type=Path, help="the dataset's folder")
+    verify.add_argument("dataset", type=place, help="the dataset: a folder or an address (s3://…)")
     verify.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
 
 
@@ -126,7 +126,7 @@ def _before_work(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     costs(plan)
 
     doctor = _command(commands, "doctor", "doctor:doctor", "try the installation: ffmpeg, codecs, every chosen model")
-    doctor.add_argument("--output", type=Path, help="also check that this folder can be written and has room")
+    doctor.add_argument("--output", type=place, help="also check that this place can be written and has room")
     settings(doctor)
 
     config = _command(
@@ -143,7 +143,7 @@ def _calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "calibrate:calibrate",
         "what thresholds keep; others for a wanted yield; labels by hand",
     )
-    calibrate.add_argument("dataset", type=Path, help="the dataset's folder")
+    calibrate.add_argument("dataset", type=place, help="the dataset: a folder or an address (s3://…)")
     wanted = calibrate.add_mutually_exclusive_group()
     wanted.add_argument("--keep", type=float, metavar="SHARE", help="propose thresholds that keep this share")
     wanted.add_argument(
@@ -158,14 +158,16 @@ def _calibrate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="a threshold that may be moved; repeatable (default: all but length.min_seconds)",
     )
     calibrate.add_argument(
-        "--output", "-o", type=Path, default=Path("thresholds.yaml"), metavar="FILE",
+        "--output", "-o", type=path, default=Path("thresholds.yaml"), metavar="FILE",
         help="settings to write, for `demix build --config` (default: thresholds.yaml)",
     )  # fmt: skip
     calibrate.add_argument(
-        "--labels", type=Path, default=Path("labels.csv"), metavar="FILE", help="labels by hand (default: labels.csv)"
+        "--labels", type=path, default=Path("labels.csv"), metavar="FILE", help="labels by hand (default: labels.csv)"
     )
     calibrate.add_argument("--port", type=int, default=0, help="of the page for labelling (default: any free one)")
-    calibrate.add_argument("--work", help="work store, for clips that were dropped (default: DATASET/.work)")
+    calibrate.add_argument(
+        "--work", type=place, help="work store, for clips that were dropped (default: DATASET/.work)"
+    )
 
 
 def _corpora(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -174,15 +176,15 @@ def _corpora(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     names = ("celebv-hq", "moviebench", "condensed-movies", "short-films-20k", "web")
     corpus.add_argument("name", choices=names, help="which corpus (see docs/corpora.md)")
-    corpus.add_argument("metadata", type=Path, help="its metadata file, or the list of web videos")
-    corpus.add_argument("--media", type=Path, required=True, metavar="FOLDER", help="where its media lie")
-    corpus.add_argument("--output", "-o", type=Path, required=True, metavar="FILE", help="manifest to write (.jsonl)")
+    corpus.add_argument("metadata", type=path, help="its metadata file, or the list of web videos")
+    corpus.add_argument("--media", type=path, required=True, metavar="FOLDER", help="where its media lie")
+    corpus.add_argument("--output", "-o", type=path, required=True, metavar="FILE", help="manifest to write (.jsonl)")
 
     download = _command(
         commands, "download", "corpus:bring", "download a list of web videos with yt-dlp (extra `web`), resumable"
     )
-    download.add_argument("list", type=Path, help="one video id or address a line; # begins a comment")
-    download.add_argument("--media", type=Path, required=True, metavar="FOLDER", help="where the videos go")
+    download.add_argument("list", type=path, help="one video id or address a line; # begins a comment")
+    download.add_argument("--media", type=path, required=True, metavar="FOLDER", help="where the videos go")
     download.add_argument("--height", type=int, default=480, help="largest height to choose, pixels (default 480)")
     download.add_argument("--rate", default="4M", help="most bytes a second, such as 500K (default 4M)")
     download.add_argument("--sleep", type=float, default=3.0, help="least pause before a video, seconds (default 3)")
@@ -231,14 +233,14 @@ def _weights(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action.add_argument("names", nargs="*", metavar="NAME", help="names of weights, as `demix weights list` shows")
         action.add_argument("--profile", help="all weights that the models of this profile load")
         action.add_argument(
-            "--folder", type=Path, help="cache folder (default: DEMIX_WEIGHTS, else one in the user's cache)"
+            "--folder", type=path, help="cache folder (default: DEMIX_WEIGHTS, else one in the user's cache)"
         )
         if name == "list":
             action.add_argument("--verbose", "-v", action="store_true", help="also addresses, hashes, restrictions")
         if name == "fetch":
             action.add_argument(
                 "--mirror",
-                type=Path,
+                type=path,
                 help="folder of released files to look into first (default: DEMIX_WEIGHTS_MIRROR)",
             )
 

@@ -6,11 +6,25 @@ import argparse
 from pathlib import Path
 
 
+def place(text: str) -> str:
+    """The type of an argument that names a folder or an address that fsspec opens (`s3://…`)."""
+    return text
+
+
+def path(text: str) -> Path:
+    """The type of an argument that names a file or folder of this machine."""
+    if "://" in text:
+        address = text.partition("://")[0]
+        raise argparse.ArgumentTypeError(f"give a path of this machine: no {address}:// address can be used here")
+    return Path(text)
+
+
 def sources(command: argparse.ArgumentParser, required: bool = True) -> None:
     """What to build from."""
     group = command.add_argument_group("sources")
     group.add_argument(
         "sources",
+        type=place,
         nargs="+" if required else "*",
         metavar="FILMS",
         help="files, folders, fsspec URIs, or manifests (.csv, .jsonl, .parquet with the columns uri, kind)",
@@ -43,9 +57,16 @@ def costs(command: argparse.ArgumentParser) -> None:
 def output(command: argparse.ArgumentParser, required: bool = True) -> None:
     """Where the dataset and the work store are."""
     group = command.add_argument_group("places")
-    group.add_argument("--output", "-o", type=Path, required=required, metavar="DATASET", help="the dataset's folder")
     group.add_argument(
-        "--work", help="work store that every node reaches: a folder or an fsspec URI (default: DATASET/.work)"
+        "--output",
+        "-o",
+        type=place,
+        required=required,
+        metavar="DATASET",
+        help="the dataset: a folder, or an address (s3://…)",
+    )
+    group.add_argument(
+        "--work", type=place, help="work store: a folder that every node sees, or an address (default: DATASET/.work)"
     )
 
 
@@ -54,7 +75,7 @@ def settings(command: argparse.ArgumentParser, saved: bool = False) -> None:
     group = command.add_argument_group("settings")
     last = "those of the last build" if saved else "lite"
     group.add_argument("--profile", help=f"models and thresholds (default: {last})")
-    group.add_argument("--config", type=Path, metavar="FILE", help="YAML with settings that differ from the profile")
+    group.add_argument("--config", type=path, metavar="FILE", help="YAML with settings that differ from the profile")
     group.add_argument(
         "--set",
         action="append",

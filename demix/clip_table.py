@@ -77,7 +77,7 @@ def _groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 def remove_clips(store: Store) -> None:
     """Called before the answers change that a table is made of."""
-    store.remove(_KEY)
+    store.remove_file(_KEY)
 
 
 def clips_with(store: Store, ids: Sequence[str]) -> list[Row]:

@@ -26,7 +26,10 @@ def run(who: str, command: Callable[[], int], go_on: str) -> int:
 
     with library_errors.separated(), processes.null_input(), stoppable(say) as stop:
         try:
-            return _guarded(who, command)
+            status = _guarded(who, command)
+            if copies := sys.modules.get("demix.node_copies"):
+                copies.empty_used()
+            return status
         except KeyboardInterrupt:
             say(stop.signal or signal.SIGINT)
             return ExitStatus(128 + (stop.signal or signal.SIGINT))
@@ -38,7 +41,9 @@ def _guarded(who: str, command: Callable[[], int]) -> int:
     try:
         return command()
     except DemixError as error:
-        print(f"{who}: {error}", file=sys.stderr)
+        from demix.redact import redacted
+
+        print(f"{who}: {redacted(str(error))}", file=sys.stderr)
         if isinstance(error, MachineTrouble):
             return ExitStatus.MACHINE_TROUBLE
         return ExitStatus.BROKEN_INSTALLATION if isinstance(error, BrokenInstallation) else ExitStatus.UNUSABLE

@@ -9,11 +9,10 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from demix import __version__
-from demix.build import CANDIDATES, FINISHED, Build, SourceEnd
+from demix.build import CANDIDATES, FINISHED, Build, SourceEnd, work_of
 from demix.dataset import layout
 from demix.dataset.manifest import KeptClip, Quarantined, Rejected, Row, SourceRow, write_manifests
 from demix.dataset.plan import Shard
@@ -24,15 +23,15 @@ from demix.models import Choice
 from demix.recipe import judges
 from demix.records import SCHEMA_VERSION, Candidate, Clip, Record, Source
 from demix.report.page import PAGE, write_report
-from demix.store import Store, atomic, sweep
+from demix.store import Store
 
 BUILD = "build.json"
 TIMINGS = "timings.json"
 _VERSIONED = ("ray", "pyarrow", "av", "imageio-ffmpeg", "numpy", "scipy", "torch", "scenedetect-headless")
 
 
-def finish(build: Build, shards: Sequence[Shard], keep_work: bool) -> Path:
-    """Everything around the shards. Returns the report page; media of committed clips leave the work store.
+def finish(build: Build, shards: Sequence[Shard], keep_work: bool) -> str:
+    """Everything around the shards. Returns the report page's address; media of committed clips leave the work store.
 
     Does nothing but the purge if the dataset is finished and stands for just this build.
     """
@@ -40,42 +39,41 @@ def finish(build: Build, shards: Sequence[Shard], keep_work: bool) -> Path:
     if not is_finished(build, description):
         build.begin_work()
         write_manifests(build.dataset, _Rows(build, shards).all())
-        with atomic(build.dataset / BUILD) as path:
+        with build.dataset.write(BUILD) as path:
             path.write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         with build.store.write(TIMINGS) as path:
             path.write_text(json.dumps(build.timings()))
-        write_page(build.dataset, build.store.root, build.settings.report.samples_per_group)
-        for folder in (build.dataset, None if build.store.remote else Path(build.store.root)):
-            if folder is not None:
-                sweep(folder)
+        write_page(build.dataset, build.store, build.settings.report.samples_per_group)
+        for store in (build.dataset, build.store):
+            store.sweep()
         with build.store.write(FINISHED) as path:
             path.write_text(_mark(build, description))
     if not keep_work:
         build.store.remove("media")
-    return build.dataset / PAGE
+    return build.dataset.address(PAGE)
 
 
 def is_finished(build: Build, description: Mapping[str, Any]) -> bool:
     """Whether manifests, build.json and report are those of this build, and nothing was done since."""
     files = (layout.MANIFEST_COMMIT, BUILD, PAGE)
     return (
-        all((build.dataset / name).is_file() for name in files)
+        all(build.dataset.exists(name) for name in files)
         and build.store.exists(FINISHED)
-        and build.store.local(FINISHED).read_text() == _mark(build, description)
+        and build.store.read(FINISHED).decode() == _mark(build, description)
     )
 
 
 def _mark(build: Build, description: Mapping[str, Any]) -> str:
     """All that decides what finishing writes, once every stage has answered: settings, sources and the place."""
-    candidates = hashlib.sha256(build.store.local(CANDIDATES).read_bytes()).hexdigest()
-    return json.dumps({"dataset": str(build.dataset), "candidates": candidates, "build": description}, sort_keys=True)
+    candidates = hashlib.sha256(build.store.read(CANDIDATES)).hexdigest()
+    return json.dumps({"dataset": build.dataset.shown, "candidates": candidates, "build": description}, sort_keys=True)
 
 
-def write_page(dataset: Path, work: str | None, samples: int = 2) -> Path:
+def write_page(dataset: Store, work: Store | None = None, samples: int = 2) -> str:
     """The report of a dataset, from its manifests; with a work store, dropped clips can be played as well."""
-    store = Store(work or str(dataset / ".work"))
-    timings = json.loads(store.local(TIMINGS).read_text()) if store.exists(TIMINGS) else []
-    return write_report(dataset, work=store.root, timings=timings, samples_per_group=samples)
+    store = work or work_of(dataset)
+    timings = json.loads(store.read(TIMINGS)) if store.exists(TIMINGS) else []
+    return write_report(dataset, work=store, timings=timings, samples_per_group=samples)
 
 
 def describe(build: Build) -> dict[str, Any]:
@@ -173,7 +171,7 @@ class _Rows:
         )
 
     def _replay(self, subject: Candidate | Source | Clip, stage: str) -> str:
-        places = ["--output", str(self._build.dataset), "--work", self._build.store.root]
+        places = ["--output", self._build.dataset.shown, "--work", self._build.store.shown]
         return shlex.join(["demix", "replay", *places, "--clip", subject.id, "--stage", stage])
 
 

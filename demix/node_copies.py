@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from threading import Lock
@@ -28,6 +28,8 @@ _HELD = 128
 
 _held: OrderedDict[Path, int] = OrderedDict()
 """Copies that this process holds -> their descriptors."""
+_used: set[str] = set()
+"""Addresses of the stores that this process has copied from."""
 _lock = Lock()
 
 
@@ -51,9 +53,11 @@ class NodeCopies:
     def __init__(self, address: str):
         self._root = Path(tempfile.gettempdir()) / f"demix-store-{os.getuid()}"
         self.folder = self._root / hashlib.blake2b(address.encode(), digest_size=8).hexdigest()
+        self._address = address
 
     def find(self, key: str, version: str, size: int, fetch: Callable[[Path], None]) -> Path:
         """The copy of a key in some version; `fetch` is given a path to bring it to where it is not here yet."""
+        _used.add(self._address)
         folder = self.folder / key / hashlib.blake2b(version.encode(), digest_size=8).hexdigest()
         path = folder / PurePosixPath(key).name
         while not self._hold(path):
@@ -138,6 +142,23 @@ def _removed(path: Path) -> bool:
     return True
 
 
-def empty(address: str) -> None:
-    """Removes this node's copies of one store. To be called when a command has ended."""
-    NodeCopies(address).forget("")
+def empty(addresses: Iterable[str]) -> None:
+    """Removes this node's copies of some stores, but for those that another process reads."""
+    for address in addresses:
+        folder = NodeCopies(address).folder
+        with _lock:
+            for path in [path for path in _held if path.is_relative_to(folder)]:
+                os.close(_held.pop(path))
+        for path in [path for path in folder.rglob("*") if path.is_file()]:
+            _removed(path)
+        for place in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+            with suppress(OSError):
+                place.rmdir()
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def empty_used() -> None:
+    """The same for the stores that this process has copied from. To be called when a command has ended."""
+    empty(sorted(_used))
+    _used.clear()

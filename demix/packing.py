@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from demix.build import Build
 from demix.clip_table import clips_with
@@ -32,7 +31,7 @@ class PackTask:
     """
 
     shard: Shard
-    dataset: Path
+    dataset: Store
     work: str
     steps: tuple[Step, ...]
     kinds: Mapping[str, type[Record]]
@@ -55,6 +54,7 @@ def pack(build: Build) -> list[Shard]:
             tasks = [PackTask(shard, build.dataset, root, steps, phase.kinds) for shard in missing]
             for _ in build.helpers.map(write_planned, tasks):
                 progress.advance()
+                build.check_held()
     prune(build.dataset, shards)
     return shards
 

@@ -16,7 +16,7 @@ from demix.engine.runner import EngineSettings, Runner
 from demix.machine import check_room, trouble_in
 from demix.sources.uri import is_remote, local_path
 from demix.stage import Stage
-from demix.store import Store
+from demix.store import Place, Store
 
 _TOKENS = ".token"
 """Folder of tokens in a place. The name of a token is new each time: nodes keep for a while what a name stood for."""
@@ -24,11 +24,17 @@ _FILMS = 16
 """Films that a node is asked for, at most."""
 
 
-def check_places(dataset: Path, work: Store) -> None:
-    """Raises `ConfigError` unless the dataset and the work store can be written here, `MachineTrouble` without room."""
-    for folder in (dataset, None if work.remote else Path(work.root)):
-        if folder is not None:
-            _writable(folder)
+def check_places(*places: Place) -> None:
+    """Raises `ConfigError` unless all places can be written here, `MachineTrouble` without room, or where a store does
+    not take anything."""
+    for store in map(Store.at, places):
+        if store.folder is not None:
+            _writable(store.folder)
+        else:
+            key = f".{uuid.uuid4().hex}.tmp"
+            with store.write(key) as path:
+                path.write_text("here")
+            store.remove_file(key)
 
 
 def _writable(folder: Path) -> None:

@@ -314,10 +314,10 @@ class Remote:
         """Removes all keys below a folder. Drivers report no key that stayed, so it is looked again."""
 
         def ask(files: fsspec.AbstractFileSystem, path: str) -> None:
-            with suppress(FileNotFoundError):
-                files.rm(path, recursive=True)
-            if left := files.find(path):
-                raise OSError(f"{len(left)} files cannot be removed, {left[0]} among them")
+            if found := files.find(path):
+                files.rm(found)
+                if left := files.find(path):
+                    raise OSError(f"{len(left)} files cannot be removed, {left[0]} among them")
 
         self._ask("written", ask, folder)
 

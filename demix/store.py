@@ -11,9 +11,10 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import TypeAlias
 
 from demix.errors import MachineTrouble
 from demix.machine import GO_ON, check_writable, expecting_trouble, trouble_in
@@ -21,6 +22,9 @@ from demix.node_copies import NodeCopies
 from demix.redact import redacted
 from demix.remote import Remote
 from demix.scratch import temporary_folder
+
+Place: TypeAlias = "Store | str | os.PathLike[str]"
+"""A store, or what names one: a folder, or an address that fsspec opens."""
 
 
 def is_local(uri: str) -> bool:
@@ -88,7 +92,7 @@ class Store:
         self._copies = NodeCopies(self.root)
 
     @classmethod
-    def at(cls, place: Store | str | os.PathLike[str]) -> Store:
+    def at(cls, place: Place) -> Store:
         """The store at a place; a store itself is handed back."""
         return place if isinstance(place, Store) else cls(place)
 
@@ -159,17 +163,20 @@ class Store:
         return self._copies.find(key, version, size, lambda aside: self._files.get(key, aside, size))
 
     @contextmanager
-    def copy(self, key: str) -> Iterator[Path]:
-        """Yields a local path to read `key` from, which may be gone after the block: for large files that are read
-        once. Raises FileNotFoundError."""
+    def brought(self, keys: Iterable[str]) -> Iterator[Path]:
+        """Yields a folder in which these keys lie below their own names, those that exist: the root itself where it is
+        a folder, else a temporary one with what the store says now, whatever this node has copies of."""
         if not self.remote:
-            yield self.local(key)
+            yield Path(self.root)
             return
         with temporary_folder() as folder:
-            path = Path(folder) / PurePosixPath(key).name
-            _, size = self._files.state(self._checked(key))
-            self._files.get(key, path, size)
-            yield path
+            for key in keys:
+                path = Path(folder) / self._checked(key)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileNotFoundError):
+                    _, size = self._files.state(key)
+                    self._files.get(key, path, size)
+            yield Path(folder)
 
     def read(self, key: str, start: int | None = None, end: int | None = None) -> bytes:
         """The bytes of a key, or [start, end) of them. Raises FileNotFoundError."""
@@ -225,15 +232,17 @@ class Store:
             else:
                 path.unlink(missing_ok=True)
 
-    def remove_file(self, key: str) -> None:
-        """Removes one key, and lets a power cut not undo it; an absent one is no error."""
+    def remove_file(self, key: str, *, durable: bool = False) -> None:
+        """Removes one key, `durable` so that a power cut does not undo it; an absent one is no error."""
         if self.remote:
             self._files.remove(self._checked(key))
+            self._copies.forget(key)
             return
         path = Path(self._address(key))
         with expecting_trouble(self.root, "written"), suppress(FileNotFoundError):
-            path.unlink(missing_ok=True)
-            sync_directory(path.parent)
+            path.unlink()
+            if durable:
+                sync_directory(path.parent)
 
     def remove_empty_folders(self, prefix: str) -> None:
         """Removes what `remove_file` has emptied; a store without folders has none."""

@@ -18,11 +18,13 @@ from demix.report import ReportError, merge_reports, write_report
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="folder that `demix build` wrote")
+    parser.add_argument(
+        "datasets", nargs="+", metavar="DATASET", help="what `demix build` wrote: a folder or an address"
+    )
     parser.add_argument(
         "--work", metavar="WORK", help="its work store, which has media of dropped clips, too (default: DATASET/.work)"
     )
-    parser.add_argument("--output", type=Path, help="where the report about several datasets goes")
+    parser.add_argument("--output", help="where the report about several datasets goes")
     parser.add_argument("--samples", type=int, default=3, help="playable clips per subset and per reason (default 3)")
     arguments = parser.parse_args()
     if len(arguments.datasets) > 1 and not arguments.output:
@@ -32,7 +34,7 @@ def main() -> int:
             page = merge_reports(arguments.datasets, arguments.output, samples_per_group=arguments.samples)
         else:
             [dataset] = arguments.datasets
-            work = arguments.work or dataset / ".work"
+            work = arguments.work or f"{dataset.rstrip('/')}/.work"
             page = write_report(dataset, work=work, samples_per_group=arguments.samples)
     except ReportError as error:
         print(error, file=sys.stderr)

@@ -55,7 +55,7 @@ class Desk:
 
     def __init__(self, manifests: Manifests, labels: Path, work: str | None = None):
         self.config = manifests.build.get("config") or {}
-        self.files = ClipFiles(manifests.dataset, work or manifests.dataset / ".work")
+        self.files = ClipFiles(manifests.dataset, work or f"{manifests.dataset.root}/.work")
         self.clips = {clip.id: clip for clip in self._playable(manifests)}
         self.path = labels
         self.labels: dict[str, Label] = read_labels(labels) if labels.exists() else {}

@@ -14,7 +14,6 @@ from demix.records import SUBSETS, Subset
 from demix.report import html, plots, words
 from demix.report.manifests import Manifests
 from demix.report.statistics import Score, measure
-from demix.store import atomic
 
 PAGE = "report/thresholds.html"
 TEMPLATES = Path(__file__).parent / "templates"
@@ -40,14 +39,13 @@ class Table:
     rows: tuple[Row, ...]
 
 
-def write_page(manifests: Manifests, columns: Columns) -> Path:
-    """Writes the page beside the dataset's report; returns its path."""
+def write_page(manifests: Manifests, columns: Columns) -> str:
+    """Writes the page beside the dataset's report; returns its address."""
     members = _members(manifests, columns)
     tables = tuple(Table(column, tuple(_rows(column, members))) for column in columns.columns)
-    path = manifests.dataset / PAGE
-    with atomic(path) as aside:
+    with manifests.dataset.write(PAGE) as aside:
         aside.write_text(render(manifests.dataset.name, measure([manifests]).scores, tables), encoding="utf-8")
-    return path
+    return manifests.dataset.address(PAGE)
 
 
 def render(name: str, scores: Sequence[Score], tables: Sequence[Table]) -> str:

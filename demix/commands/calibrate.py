@@ -23,11 +23,11 @@ from demix.report.words import number, percent, words
 def calibrate(args: argparse.Namespace) -> int:
     """Shows, proposes, or serves the page for labelling; 0 unless a wanted agreement is out of reach."""
     try:
-        manifests = Manifests(args.dataset.absolute())
+        manifests = Manifests(args.dataset)
     except ReportError as error:
         raise ConfigError(str(error)) from error
     if not manifests.build:
-        raise ConfigError(f"{args.dataset}: no build.json here; its build did not finish")
+        raise ConfigError(f"{manifests.dataset}: no build.json here; its build did not finish")
     if args.label:
         from demix.calibrate.label_server import serve
 
@@ -94,7 +94,7 @@ def _conclude(args: argparse.Namespace, manifests: Manifests, proposal: Proposal
     if proposal is None:
         return 0
     write_config(args.output, settings_with(manifests.build["config"], proposal.thresholds))
-    print(f"written: {args.output}; go on with `demix build FILMS --output {args.dataset} --config {args.output}`")
+    print(f"written: {args.output}; go on with `demix build FILMS --output {manifests.dataset} --config {args.output}`")
     if args.agree is None:
         print(f"at most {proposal.reached:.1%} of the clips that are judged pass")
         return 0

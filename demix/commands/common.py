@@ -10,11 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from demix.build import Build
+from demix.build import Build, work_of
 from demix.config import ConfigError, merge, parse_assignment, validate
 from demix.engine import log
 from demix.engine.funnel import Funnel
 from demix.recipe import BuildSettings, load_settings, read_settings
+from demix.redact import redacted
 from demix.store import Store
 
 SETTINGS = "settings.json"
@@ -27,20 +28,20 @@ def settings_of(args: argparse.Namespace) -> BuildSettings:
 
 def open_build(args: argparse.Namespace, saved: bool = False) -> Build:
     """The build of a command line. With `saved`, settings start from those of the last build in the work store."""
-    work = args.work or str(args.output / ".work")
-    store = Store(work)
+    dataset = Store(args.output)
+    store = Store(args.work) if args.work else work_of(dataset)
     if saved and not args.profile:
         if not store.exists(SETTINGS):
             raise ConfigError(
-                f"{store.root}: nothing was built here; run `demix build FILMS --output {args.output}` first"
+                f"{store}: nothing was built here; run `demix build FILMS --output {redacted(args.output)}` first"
             )
-        tree: Mapping[str, Any] = json.loads(store.local(SETTINGS).read_text())
+        tree: Mapping[str, Any] = json.loads(store.read(SETTINGS))
         layers = [read_settings(args.config)] if args.config else []
         layers.extend(parse_assignment(text) for text in [*args.set, *_short(args)])
         settings = validate(BuildSettings, merge(tree, *layers))
     else:
         settings = settings_of(args)
-    build = Build(settings, args.output.absolute(), work, retry_failed=getattr(args, "retry_failed", False))
+    build = Build(settings, dataset, store, retry_failed=getattr(args, "retry_failed", False))
     log.configure(build.log_folder)
     return build
 

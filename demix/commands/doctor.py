@@ -18,11 +18,13 @@ from rich.table import Column, Table
 from demix import DISTRIBUTION, processes, weights
 from demix.commands.common import settings_of
 from demix.config import ConfigError
+from demix.errors import MachineTrouble
 from demix.exit_status import ExitStatus
 from demix.media.command import ffmpeg_binary
-from demix.preflight import free_gigabytes
+from demix.preflight import check_places, free_gigabytes
 from demix.recipe import BuildSettings, all_stages
 from demix.scratch import scratch, temporary_folder
+from demix.store import Store
 from demix.trial import Problem, Trial
 from demix.weights import WeightsMissing
 
@@ -70,7 +72,7 @@ def _checks(settings: BuildSettings, args: argparse.Namespace, trial: Trial) -> 
     if settings.engine.runner != "sequential":
         yield "ray", lambda: _packages("ray")
     if args.output is not None:
-        yield "disk", lambda: _disk(args)
+        yield "disk", lambda: _disk(Store(args.output))
 
 
 def _python() -> str:
@@ -129,8 +131,14 @@ def _weights(name: str) -> str:
     )
 
 
-def _disk(args: argparse.Namespace) -> str:
-    free = free_gigabytes(args.output)
+def _disk(place: Store) -> str:
+    if place.folder is None:
+        try:
+            check_places(place)
+        except MachineTrouble as error:
+            raise Problem(str(error)) from error
+        return f"{place} can be written"
+    free = free_gigabytes(place.folder)
     if free < 5:
-        raise Problem(f"{free:.1f} GB free for {args.output}; a build needs about the size of its films again")
+        raise Problem(f"{free:.1f} GB free for {place}; a build needs about the size of its films again")
     return f"{free:.0f} GB free"

@@ -16,6 +16,7 @@ from demix.engine.phase import Phase
 from demix.engine.progress import busy, meter
 from demix.recipe import BuildSettings
 from demix.replay import find
+from demix.store import Store
 
 
 def plan(args: argparse.Namespace) -> int:
@@ -76,15 +77,16 @@ def show(args: argparse.Namespace) -> int:
 
 def report(args: argparse.Namespace) -> int:
     """The statistics page, from the manifests."""
-    if not (args.dataset / "build.json").exists():
+    dataset = Store(args.dataset)
+    if not dataset.exists("build.json"):
         raise ConfigError(
-            f"{args.dataset}: no build.json here; this is not a dataset, or its build did not finish: give the "
+            f"{dataset}: no build.json here; this is not a dataset, or its build did not finish: give the "
             "command again that was interrupted"
         )
     from demix.finish import write_page
 
     with busy("report"):
-        page = write_page(args.dataset.absolute(), args.work)
+        page = write_page(dataset, Store(args.work) if args.work else None)
     print(f"report: {page}")
     return 0
 
@@ -94,9 +96,11 @@ def verify(args: argparse.Namespace) -> int:
     from demix.dataset.verify import shards_of
     from demix.dataset.verify import verify as check
 
-    if not args.dataset.is_dir():
-        raise ConfigError(f"{args.dataset}: there is no such folder")
-    dataset = args.dataset.absolute()
+    dataset = Store(args.dataset)
+    if dataset.folder is not None and not dataset.folder.is_dir():
+        raise ConfigError(f"{dataset}: there is no such folder")
+    if dataset.remote and not dataset.keys():
+        raise ConfigError(f"{dataset}: there is nothing there")
     with meter("verify", len(shards_of(dataset)[0]), "shards") as counts:
         problems = check(dataset, workers=args.workers, progress=lambda done, total: counts.advance())
     for problem in problems:

@@ -12,6 +12,7 @@ from demix.commands.common import open_build, print_funnels, save_settings
 from demix.config import ConfigError
 from demix.engine.progress import busy
 from demix.recipe import all_stages, clip_stages, index_stages, source_stages
+from demix.redact import redacted
 from demix.summary import Summary, remark, summarise, verdict
 
 _SHOWN = 3
@@ -38,7 +39,7 @@ def index(args: argparse.Namespace) -> int:
         _index(made, args)
         summary = summarise(made, annotated=False)
         print_funnels(Console(), summary.funnels)
-        print(f"{summary.clips} clips are in the clip table; go on with `demix annotate --output {args.output}`")
+        print(f"{summary.clips} clips are in the clip table; go on with `demix annotate --output {made.dataset}`")
         return _say(summary, made)
 
 
@@ -71,16 +72,16 @@ def replay(args: argparse.Namespace) -> int:
 
 
 def _index(made: Build, args: argparse.Namespace) -> None:
-    inputs = ", ".join(args.sources[:_SHOWN]) + (" …" if len(args.sources) > _SHOWN else "")
+    inputs = ", ".join(map(redacted, args.sources[:_SHOWN])) + (" …" if len(args.sources) > _SHOWN else "")
     with busy(f"looking for source files in {inputs}", first=0.5):
         count = made.name_sources(args.sources, args.kind, args.limit)
-    _tell(f"{count} source files named ({inputs}); dataset {args.output}, profile {made.settings.profile}")
+    _tell(f"{count} source files named ({inputs}); dataset {made.dataset}, profile {made.settings.profile}")
     save_settings(made)
     made.index()
 
 
 def _tell_last_build(made: Build, args: argparse.Namespace) -> None:
-    _tell(f"{args.command}: {args.output}, with the settings of its last build (profile {made.settings.profile})")
+    _tell(f"{args.command}: {made.dataset}, with the settings of its last build (profile {made.settings.profile})")
 
 
 def _tell(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Literal, get_args
 
 from demix.records import SUBSETS
@@ -72,8 +71,3 @@ def rejects_path(stage: str) -> str:
     if not re.fullmatch(r"[a-z0-9_]+", stage):
         raise ValueError(f"{stage!r} cannot be a stage's name: only a-z, 0-9 and _ are allowed")
     return f"{REJECTS}/{stage}/part-000000.parquet"
-
-
-def files_below(dataset: Path, folder: str) -> list[str]:
-    """All files below a folder of a dataset, relative to the dataset's root, sorted."""
-    return sorted(path.relative_to(dataset).as_posix() for path in (dataset / folder).rglob("*") if path.is_file())

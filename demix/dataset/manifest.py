@@ -5,7 +5,7 @@ Rows are written as they come, in one pass; `manifests/commit.json`, written las
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from demix.dataset.schema import RowWriter, SchemaError
 from demix.dataset.tar import sha256_of
 from demix.lazy import text_of
 from demix.records import SCHEMA_VERSION, Candidate, Clip, Probe, Record, Shots, Subsets
-from demix.store import atomic
+from demix.store import Place, Store
 
 Table = Literal["clips", "sources", "rejects", "quarantine"]
 
@@ -101,35 +101,38 @@ class ManifestCommit(BaseModel):
     files: dict[str, TableFile]
 
 
-def read_manifest_commit(dataset: Path) -> ManifestCommit | None:
+def read_manifest_commit(dataset: Place) -> ManifestCommit | None:
     """None if there is no commit file; raises SchemaError if there is something else in its place."""
-    path = dataset / layout.MANIFEST_COMMIT
+    store = Store.at(dataset)
     try:
-        return ManifestCommit.model_validate_json(path.read_bytes())
+        return ManifestCommit.model_validate_json(store.read(layout.MANIFEST_COMMIT))
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise SchemaError(f"{path}: not a commit file of manifests: {error}") from error
+        address = store.address(layout.MANIFEST_COMMIT)
+        raise SchemaError(f"{address}: not a commit file of manifests: {error}") from error
 
 
-def write_manifests(dataset: Path, rows: Iterable[Row]) -> ManifestCommit:
+def write_manifests(dataset: Place, rows: Iterable[Row]) -> ManifestCommit:
     """Writes all manifests of a dataset from one stream of rows of every kind, and removes those of an earlier build.
 
     The kinds may be mixed, but rows of one table must come sorted: clips by clip id, sources by candidate id, rejects
     of a stage and quarantine by (candidates before clips, id). ValueError otherwise, and the old manifests stay.
     """
-    commit_path = dataset / layout.MANIFEST_COMMIT
+    store = Store.at(dataset)
     with ExitStack() as files:
-        tables = _Tables(dataset, files)
+        tables = _Tables(store, files)
         for row in rows:
             tables.add(row)
-        commit_path.unlink(missing_ok=True)
-    for path in layout.files_below(dataset, layout.MANIFESTS):
-        if path not in tables.writers and (path.endswith(".parquet") or layout.is_aside(Path(path).name)):
-            (dataset / path).unlink()
-    _remove_empty_folders(dataset / layout.REJECTS)
-    commit = ManifestCommit(schema_version=SCHEMA_VERSION, files=dict(_described(dataset, tables.writers)))
-    with atomic(commit_path) as aside:
+        described = tables.close()
+        store.remove_file(layout.MANIFEST_COMMIT, durable=True)
+    # Left: all tables have their names now.
+    for path in store.files(layout.MANIFESTS):
+        if path not in described and (path.endswith(".parquet") or layout.is_aside(Path(path).name)):
+            store.remove_file(path)
+    store.remove_empty_folders(layout.REJECTS)
+    commit = ManifestCommit(schema_version=SCHEMA_VERSION, files=described)
+    with store.write(layout.MANIFEST_COMMIT) as aside:
         aside.write_text(commit.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return commit
 
@@ -160,8 +163,8 @@ def clip_columns(kept: KeptClip) -> dict[str, Any]:
 class _Tables:
     """The open tables; those that every dataset has are there from the start."""
 
-    def __init__(self, dataset: Path, files: ExitStack):
-        self.writers: dict[str, RowWriter] = {}
+    def __init__(self, dataset: Store, files: ExitStack):
+        self._writers: dict[str, tuple[RowWriter, Path]] = {}
         self._last: dict[str, tuple[str, str]] = {}
         self._dataset, self._files = dataset, files
         self._open(layout.CLIPS, "clips")
@@ -170,28 +173,26 @@ class _Tables:
 
     def add(self, row: Row) -> None:
         path, table, key, columns = _described_row(row)
-        if path not in self.writers:
+        if path not in self._writers:
             self._open(path, table)
         if key <= self._last.get(path, ("", "")):
             raise ValueError(f"{path}: {key} comes after {self._last[path]}; rows must be sorted, each once")
         self._last[path] = key
-        self.writers[path].add(columns)
+        self._writers[path][0].add(columns)
+
+    def close(self) -> dict[str, TableFile]:
+        """Ends all tables, which do not have their names yet, and describes them."""
+        for writer, _ in self._writers.values():
+            writer.close()
+        return {path: _described(writer, file) for path, (writer, file) in sorted(self._writers.items())}
 
     def _open(self, path: str, table: Table) -> None:
-        aside = self._files.enter_context(atomic(self._dataset / path))
-        self.writers[path] = self._files.enter_context(RowWriter(aside, table))
+        aside = self._files.enter_context(self._dataset.write(path))
+        self._writers[path] = self._files.enter_context(RowWriter(aside, table)), aside
 
 
-def _described(dataset: Path, writers: Mapping[str, RowWriter]) -> Iterator[tuple[str, TableFile]]:
-    for path, writer in sorted(writers.items()):
-        file = dataset / path
-        yield path, TableFile(bytes=file.stat().st_size, rows=writer.rows, sha256=sha256_of(file))
-
-
-def _remove_empty_folders(folder: Path) -> None:
-    for path in folder.glob("*"):
-        if path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
+def _described(writer: RowWriter, file: Path) -> TableFile:
+    return TableFile(bytes=file.stat().st_size, rows=writer.rows, sha256=sha256_of(file))
 
 
 def _described_row(row: Row) -> tuple[str, Table, tuple[str, str], dict[str, Any]]:

@@ -19,6 +19,7 @@ from demix.dataset.schema import SchemaError, read_rows
 from demix.dataset.shard_check import Found, ShardCheck
 from demix.film import film_of
 from demix.records import clip_id
+from demix.store import Store
 
 
 def check_manifests(dataset: Path, shards: Sequence[ShardCheck]) -> Iterator[Problem]:
@@ -59,7 +60,7 @@ def _files(dataset: Path) -> Iterator[Problem]:
             yield Problem(path, "is missing", REMANIFEST)
         elif tar.sha256_of(dataset / path) != said.sha256:
             yield Problem(path, f"was changed: its sha256 is not {said.sha256}", REMANIFEST)
-    for path in layout.files_below(dataset, layout.MANIFESTS):
+    for path in Store(dataset).files(layout.MANIFESTS):
         if path not in commit.files and path != layout.MANIFEST_COMMIT:
             yield Problem(path, "is not a manifest of this build", "remove it")
 
@@ -176,7 +177,7 @@ def _ended(dataset: Path) -> tuple[Counter[str], dict[str, set[str]]]:
     """Clips that were dropped or failed, by source; and the candidates that were, by status."""
     ended: Counter[str] = Counter()
     lists: dict[str, set[str]] = {"dropped": set(), "failed": set()}
-    paths = [path for path in layout.files_below(dataset, layout.REJECTS) if path.endswith(".parquet")]
+    paths = [path for path in Store(dataset).files(layout.REJECTS) if path.endswith(".parquet")]
     for path, table, status in [*((path, "rejects", "dropped") for path in paths),
                                 (layout.QUARANTINE, "quarantine", "failed")]:  # fmt: skip
         for row in read_rows(dataset / path, table, ["subject", "id", "source_id"]):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from demix.dataset import layout
+from demix.store import Store
 
 _AGAIN = "\N{NULL}"
 """In a remedy, stands for the command that writes anew what is missing."""
@@ -27,17 +27,17 @@ class Problem:
     remedy: str
 
 
-def with_commands(problems: Iterable[Problem], dataset: Path) -> Iterator[Problem]:
+def with_commands(problems: Iterable[Problem], dataset: Store) -> Iterator[Problem]:
     """The problems of a dataset, with the command that mends it.
 
     A build that came to its end has annotated all of its clips, so that packing them is enough. Of one that was
     interrupted nobody knows how far it came: there it takes the command that was interrupted.
     """
     words = ["demix", "pack", "--output", str(dataset)]
-    if not (dataset / ".work").is_dir():
+    if not (dataset.exists(".work") or dataset.exists(".work/settings.json")):
         words += ["--work", "WORK_STORE"]
     again = f"run `{shlex.join(words)}`"
-    if not (dataset / layout.MANIFEST_COMMIT).is_file():
+    if not dataset.exists(layout.MANIFEST_COMMIT):
         where = shlex.quote(str(dataset))
         again = f"give the command again that was interrupted (`demix build FILMS --output {where}` and its options)"
     for problem in problems:

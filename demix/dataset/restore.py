@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from demix.dataset.layout import SHARDS, files_below
+from demix.dataset.layout import SHARDS
 from demix.dataset.schema import SchemaError, read_rows
-from demix.store import Store
+from demix.store import Place, Store
 
 
-def restore_media(store: Store, dataset: Path, keys: Iterable[str]) -> list[str]:
+def restore_media(store: Store, dataset: Place, keys: Iterable[str]) -> list[str]:
     """Copies the members with these work-store keys from committed shards into the store, where it lacks them.
 
     A key names the clip, the file and the settings that made it, so what comes back is what was there; every copy is
@@ -21,23 +20,22 @@ def restore_media(store: Store, dataset: Path, keys: Iterable[str]) -> list[str]
     run again. Call it for everything that will be read *before* writing the first shard: writing replaces the old ones.
     """
     missing = {key for key in keys if not store.exists(key)}
-    suffix = ".commit.json"
-    for path in files_below(dataset, SHARDS) if missing else []:
+    suffix, shards = ".commit.json", Store.at(dataset)
+    for path in shards.files(SHARDS) if missing else []:
         if missing and path.endswith(suffix):
-            missing -= _restore_from(store, dataset / path.removesuffix(suffix), missing)
+            missing -= _restore_from(store, shards, path.removesuffix(suffix), missing)
     return sorted(missing)
 
 
-def _restore_from(store: Store, stem: Path, keys: set[str]) -> set[str]:
+def _restore_from(store: Store, dataset: Store, stem: str, keys: set[str]) -> set[str]:
     """Brings back what one shard holds of `keys`; returns what it did. A damaged shard holds nothing."""
     restored: set[str] = set()
-    with suppress(SchemaError, FileNotFoundError), open(stem.with_name(stem.name + ".tar"), "rb") as tar:
-        for row in read_rows(stem.with_name(stem.name + ".parquet"), "shard"):
+    with suppress(SchemaError, FileNotFoundError):
+        for row in read_rows(dataset.local(f"{stem}.parquet"), "shard"):
             for member in row["members"]:
                 if member["key"] not in keys:
                     continue
-                tar.seek(member["offset"])
-                data = tar.read(member["size"])
+                data = dataset.read(f"{stem}.tar", member["offset"], member["offset"] + member["size"])
                 if _matches(data, member):
                     with store.write(member["key"]) as path:
                         path.write_bytes(data)

@@ -147,7 +147,13 @@ class RowWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._flush()
+            self.close()
+        else:
+            self._writer.close()
+
+    def close(self) -> None:
+        """Writes what is held, and ends the file. May be called again."""
+        self._flush()
         self._writer.close()
 
     def add(self, row: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""One shard on disk: a tar, a parquet index of its members, and a commit file without which it does not exist.
+"""One shard: a tar, a parquet index of its members, and a commit file without which it does not exist.
 
 A shard is written aside, synced and read back before anything gets its name; then tar, index and commit file take
 their names in this order. A process may be killed between any two of these steps: the next run finds no commit file
-that matches its plan, and writes the shard again, to the same bytes.
+that matches its plan, and writes the shard again, to the same bytes. On an object store, which knows no rename, each of
+the three is uploaded whole, in the same order.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from demix.dataset import tar
-from demix.dataset.layout import SHARDS, files_below, is_aside, stem_of
+from demix.dataset.layout import SHARDS, is_aside, stem_of
 from demix.dataset.plan import Shard
 from demix.dataset.sample import Sample
 from demix.dataset.schema import write_rows
 from demix.records import SCHEMA_VERSION, Media
-from demix.store import Store, atomic, sync_directory
+from demix.store import Place, Store
 
 
 class ShardError(Exception):
@@ -59,33 +60,34 @@ def clip_ids_sha256(clip_ids: Iterable[str]) -> str:
     return hashlib.sha256("".join(f"{clip_id}\n" for clip_id in clip_ids).encode()).hexdigest()
 
 
-def read_commit(dataset: Path, stem: str) -> Commit | None:
+def read_commit(dataset: Place, stem: str) -> Commit | None:
     """The commit file of a shard; None if there is none. Raises ShardError if it is not a commit file of ours."""
-    path = dataset / f"{stem}.commit.json"
+    store, key = Store.at(dataset), f"{stem}.commit.json"
     try:
-        return Commit.model_validate_json(path.read_bytes())
+        return Commit.model_validate_json(store.read(key))
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        raise ShardError(f"{path}: not a commit file: {error}") from error
+        raise ShardError(f"{store.address(key)}: not a commit file: {error}") from error
 
 
-def is_committed(shard: Shard, dataset: Path) -> bool:
+def is_committed(shard: Shard, dataset: Place) -> bool:
     """Whether the shard lies in the dataset as planned: same clips, same content, files of the committed size.
     (Whether the bytes are still those is what `verify` proves.)"""
-    return _committed(shard, dataset) is not None
+    return _committed(shard, Store.at(dataset)) is not None
 
 
-def write_shard(shard: Shard, samples: Iterable[Sample], store: Store, dataset: Path) -> Commit:
+def write_shard(shard: Shard, samples: Iterable[Sample], store: Store, dataset: Place) -> Commit:
     """Brings a shard into the dataset, unless it is there as planned. `samples` are the planned ones, in order.
 
     Needs no other shard and no lock: whoever writes the same shard at the same time writes the same bytes. Raises
     ShardError if a sample is not as planned or a file of it is missing or of another size.
     """
-    if commit := _committed(shard, dataset):
+    place = Store.at(dataset)
+    if commit := _committed(shard, place):
         return commit
-    tar_path, index_path, commit_path = (dataset / f"{shard.stem}{end}" for end in (".tar", ".parquet", ".commit.json"))
-    with atomic(index_path) as index, atomic(tar_path) as archive:
+    tar_key, index_key, commit_key = (f"{shard.stem}{end}" for end in (".tar", ".parquet", ".commit.json"))
+    with place.write(index_key) as index, place.write(tar_key) as archive:
         rows, seconds, tar_sha256 = _write_tar(archive, shard, samples, store)
         write_rows(index, "shard", rows)
         _read_back(archive, tar_sha256, rows)
@@ -101,31 +103,28 @@ def write_shard(shard: Shard, samples: Iterable[Sample], store: Store, dataset: 
             parquet=Bytes(bytes=index.stat().st_size, sha256=tar.sha256_of(index)),
         )
         # The old commit file goes before the old tar: it must never vouch for another's bytes.
-        commit_path.unlink(missing_ok=True)
-        sync_directory(commit_path.parent)
+        place.remove_file(commit_key, durable=True)
     # Left in reverse order: the tar has its name now, then the index.
-    with atomic(commit_path) as aside:
+    with place.write(commit_key) as aside:
         aside.write_text(commit.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return commit
 
 
-def prune(dataset: Path, shards: Sequence[Shard]) -> list[str]:
+def prune(dataset: Place, shards: Sequence[Shard]) -> list[str]:
     """Removes shards that are no longer planned and what killed writers left; to be called when all of `shards` are
     committed and nobody writes. Returns the removed paths. Files that no shard writer made are left alone."""
     planned = {shard.stem for shard in shards}
-    files = files_below(dataset, SHARDS)
+    store = Store.at(dataset)
+    files = store.files(SHARDS)
     stale = [path for path in files if is_aside(Path(path).name) or stem_of(path) not in planned | {None}]
     # A commit file goes first, so that a shard stops existing before it is incomplete.
     for path in sorted(stale, key=lambda path: (not path.endswith(".commit.json"), path)):
-        (dataset / path).unlink()
-    folders = (path for path in (dataset / SHARDS).rglob("*") if path.is_dir())
-    for folder in sorted(folders, reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        store.remove_file(path)
+    store.remove_empty_folders(SHARDS)
     return stale
 
 
-def _committed(shard: Shard, dataset: Path) -> Commit | None:
+def _committed(shard: Shard, dataset: Store) -> Commit | None:
     try:
         commit = read_commit(dataset, shard.stem)
     except ShardError:
@@ -133,8 +132,8 @@ def _committed(shard: Shard, dataset: Path) -> Commit | None:
     if commit is None or commit.plan != shard.digest or commit.schema_version != SCHEMA_VERSION:
         return None
     sizes = {".tar": commit.tar.bytes, ".parquet": commit.parquet.bytes}
-    paths = {dataset / f"{shard.stem}{suffix}": size for suffix, size in sizes.items()}
-    return commit if all(path.is_file() and path.stat().st_size == size for path, size in paths.items()) else None
+    there = all(dataset.size(f"{shard.stem}{suffix}") == size for suffix, size in sizes.items())
+    return commit if there else None
 
 
 def _write_tar(
@@ -181,7 +180,7 @@ def _add_media(writer: tar.TarWriter, name: str, media: Media, store: Store) -> 
             return writer.add(name, size, file)
     except FileNotFoundError as error:
         raise ShardError(
-            f"{name}: {media.key} is not in the work store ({store.root}); restore it from the dataset or run "
+            f"{name}: {media.key} is not in the work store ({store.shown}); restore it from the dataset or run "
             "`demix annotate` of this dataset again"
         ) from error
 

@@ -33,7 +33,7 @@ class Claims:
         try:
             yield
         finally:
-            self.store.remove(key)
+            self.store.remove_file(key)
 
     def deaths(self, ids: Sequence[str]) -> dict[str, dict[str, int]]:
         """stage -> item -> how often the item was alone with the worker, for items being run when a worker died."""

@@ -82,7 +82,7 @@ class Doubts:
     def remove(self, notes: Sequence[Note]) -> None:
         """To be called once their failures are in the ledger."""
         for note in notes:
-            self.store.remove(note.key)
+            self.store.remove_file(note.key)
 
     def clear(self) -> None:
         """Removes the notes of all runs."""

@@ -109,7 +109,7 @@ class Ledger:
                 fresh.add(table)
             self._merge(fresh, sorted(names))
         for part in parts:
-            self.store.remove(part)
+            self.store.remove_file(part)
 
     def find(self, stage: str, fingerprint: str, ids: Sequence[str], *, fresh: bool = False) -> dict[str, Entry]:
         """Entries of one stage for some items. `fresh` also reads parts not merged yet (slow, for crash recovery)."""

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 from demix import records
 from demix.dataset import layout
 from demix.dataset.schema import read_rows
 from demix.report.manifests import Judged
-from demix.store import Store
+from demix.store import Place, Store
 
 
 class ClipFiles:
     """Reads media of one dataset's clips; `work` is its work store (path or URI), None if it is gone."""
 
-    def __init__(self, dataset: Path, work: str | Path | None = None):
-        self.dataset = dataset
-        self.store = Store(str(work)) if work is not None else None
+    def __init__(self, dataset: Place, work: Place | None = None):
+        self.dataset = Store.at(dataset)
+        self.store = Store.at(work) if work is not None else None
         self._members = cache(self._read_members)
 
     def read(self, clip: Judged, field: str) -> bytes | None:
@@ -26,21 +25,18 @@ class ClipFiles:
         if media is None:
             return None
         if self.store is not None and self.store.exists(media.key):
-            return self.store.local(media.key).read_bytes()
+            return self.store.read(media.key)
         return self._from_shard(clip, field)
 
     def _from_shard(self, clip: Judged, field: str) -> bytes | None:
-        tar = self.dataset / clip.shard
-        if layout.stem_of(clip.shard) is None or not tar.is_file():
+        if layout.stem_of(clip.shard) is None or not self.dataset.exists(clip.shard):
             return None
         offset, size = self._members(clip.shard)[clip.id, field]
-        with open(tar, "rb") as file:
-            file.seek(offset)
-            return file.read(size)
+        return self.dataset.read(clip.shard, offset, offset + size)
 
     def _read_members(self, shard: str) -> dict[tuple[str, str], tuple[int, int]]:
         """(clip id, field) -> (offset, size) of everything in a shard."""
-        index = (self.dataset / shard).with_suffix(".parquet")
+        index = self.dataset.local(f"{shard.removesuffix('.tar')}.parquet")
         return {
             (row["clip_id"], member["name"]): (member["offset"], member["size"])
             for row in read_rows(index, "shard", ["clip_id", "members"])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
@@ -14,6 +13,7 @@ from demix.dataset import layout
 from demix.dataset.sample import CLIP_RECORDS
 from demix.dataset.schema import read_rows
 from demix.report.words import describe_sound
+from demix.store import Place, Store
 
 B = TypeVar("B", bound=BaseModel)
 Outcome = Literal["kept", "dropped", "failed"]
@@ -80,20 +80,20 @@ class Listed:
 
 
 class Manifests:
-    """The manifests and build.json below one dataset folder. Raises `ReportError` where there is no dataset."""
+    """The manifests and build.json of one dataset. Raises `ReportError` where there is no dataset."""
 
-    def __init__(self, dataset: Path):
-        self.dataset = Path(dataset)
-        if absent := [name for name in (layout.SOURCES, layout.CLIPS) if not (self.dataset / name).is_file()]:
+    def __init__(self, dataset: Place):
+        self.dataset = Store.at(dataset)
+        if absent := [name for name in (layout.SOURCES, layout.CLIPS) if not self.dataset.exists(name)]:
             raise ReportError(
                 f"{self.dataset}: {' and '.join(absent)} not found; give the folder that `demix build --output` wrote, "
                 "or give the command again that was interrupted before it had written them"
             )
-        path = self.dataset / "build.json"
-        self.build: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        there = self.dataset.exists("build.json")
+        self.build: dict[str, Any] = json.loads(self.dataset.read("build.json")) if there else {}
 
     def sources(self) -> Iterator[Listed]:
-        for row in read_rows(self.dataset / layout.SOURCES, "sources"):
+        for row in self._rows(layout.SOURCES, "sources"):
             shots, probe = _json(row["shots"]), _json(row["probe"])
             yield Listed(
                 candidate_id=row["candidate_id"],
@@ -115,7 +115,7 @@ class Manifests:
 
     def clips(self) -> Iterator[Judged]:
         """Every clip: kept ones first, then dropped ones by stage, then failed ones."""
-        for row in read_rows(self.dataset / layout.CLIPS, "clips"):
+        for row in self._rows(layout.CLIPS, "clips"):
             records = {kind.name: row[kind.name] for kind in CLIP_RECORDS if row[kind.name]}
             yield _judged(row, row["clip_id"], "kept", records)
         for row in self._ended():
@@ -127,17 +127,19 @@ class Manifests:
         found = {"dropped": 0, "failed": 0}
         for path, table in self._lists():
             status = "failed" if table == "quarantine" else "dropped"
-            found[status] += sum(row["subject"] != "clip" for row in read_rows(path, table, ["subject"]))
+            found[status] += sum(row["subject"] != "clip" for row in self._rows(path, table, ["subject"]))
         return found
 
     def _ended(self) -> Iterator[dict[str, Any]]:
         for path, table in self._lists():
-            yield from read_rows(path, table)
+            yield from self._rows(path, table)
 
-    def _lists(self) -> Iterator[tuple[Path, str]]:
-        yield from ((path, "rejects") for path in sorted((self.dataset / layout.REJECTS).glob("*/*.parquet")))
-        quarantine = (self.dataset / layout.QUARANTINE).parent
-        yield from ((path, "quarantine") for path in sorted(quarantine.glob("*.parquet")))
+    def _lists(self) -> Iterator[tuple[str, str]]:
+        for folder, table in ((layout.REJECTS, "rejects"), (layout.QUARANTINE.rpartition("/")[0], "quarantine")):
+            yield from ((path, table) for path in self.dataset.keys(folder) if path.endswith(".parquet"))
+
+    def _rows(self, path: str, table: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        return read_rows(self.dataset.local(path), table, columns)
 
 
 def _judged(row: Mapping[str, Any], clip_id: str, outcome: Outcome, records: Mapping[str, Any]) -> Judged:

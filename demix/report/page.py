@@ -17,7 +17,7 @@ from demix.report.count import TRAITS
 from demix.report.gallery import Gallery, make_gallery
 from demix.report.manifests import Manifests
 from demix.report.statistics import Statistics, measure
-from demix.store import atomic
+from demix.store import Place, Store
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGE, NUMBERS = "report/index.html", "report/report.json"
@@ -26,39 +26,39 @@ SHOWN_SOURCES = 60
 
 
 def write_report(
-    dataset: Path,
+    dataset: Place,
     *,
-    work: Path | str | None = None,
+    work: Place | None = None,
     timings: Sequence[Mapping[str, Any]] = (),
     samples_per_group: int = 3,
     page_megabytes: float = 25.0,
-) -> Path:
-    """Writes report/index.html and report/report.json of a dataset from its manifests; returns the page's path.
+) -> str:
+    """Writes report/index.html and report/report.json of a dataset from its manifests; returns the page's address.
 
     `work` is the work store, if it is still there: media of dropped clips can be shown from it only. Without
     `timings` those of an earlier report.json are kept. Raises `ReportError` if the folder holds no dataset.
     """
     manifests = Manifests(dataset)
-    statistics = measure([manifests], timings or _earlier_timings(manifests.dataset / NUMBERS))
+    statistics = measure([manifests], timings or _earlier_timings(manifests.dataset))
     gallery = make_gallery(
         [manifests], [ClipFiles(manifests.dataset, work)], samples_per_group, page_megabytes * 1e6 - 1e6
     )
     return write_page(manifests.dataset, statistics, gallery)
 
 
-def merge_reports(datasets: Sequence[Path], output: Path, *, samples_per_group: int = 3) -> Path:
+def merge_reports(datasets: Sequence[Place], output: Place, *, samples_per_group: int = 3) -> str:
     """One page about several datasets together, below `output`; its numbers are counted anew from all manifests."""
     manifests = [Manifests(dataset) for dataset in datasets]
     files = [ClipFiles(dataset) for dataset in datasets]
-    return write_page(output, measure(manifests), make_gallery(manifests, files, samples_per_group, 24e6))
+    return write_page(Store.at(output), measure(manifests), make_gallery(manifests, files, samples_per_group, 24e6))
 
 
-def write_page(folder: Path, statistics: Statistics, gallery: Gallery) -> Path:
-    with atomic(folder / NUMBERS) as path:
+def write_page(place: Store, statistics: Statistics, gallery: Gallery) -> str:
+    with place.write(NUMBERS) as path:
         path.write_text(statistics.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    with atomic(folder / PAGE) as path:
+    with place.write(PAGE) as path:
         path.write_text(render(statistics, gallery), encoding="utf-8")
-    return folder / PAGE
+    return place.address(PAGE)
 
 
 def render(statistics: Statistics, gallery: Gallery) -> str:
@@ -110,7 +110,5 @@ def _thresholds(statistics: Statistics) -> dict[str, object]:
     }
 
 
-def _earlier_timings(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return list(json.loads(path.read_text(encoding="utf-8")).get("timings", []))
+def _earlier_timings(dataset: Store) -> list[dict[str, Any]]:
+    return list(json.loads(dataset.read(NUMBERS)).get("timings", [])) if dataset.exists(NUMBERS) else []

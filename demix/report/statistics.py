@@ -134,7 +134,7 @@ def measure(
             tally.add(clip)
     return Statistics(
         schema_version=SCHEMA_VERSION,
-        name=name or " + ".join(manifest.dataset.resolve().name for manifest in manifests),
+        name=name or " + ".join(manifest.dataset.name for manifest in manifests),
         profile=str(build.get("profile") or ""),
         table=_table(tally),
         sources=len(sources),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from demix.config import ConfigError
-from demix.engine import lock, log
+from demix.engine import lease, log
 from demix.engine.phase import Phase
 from demix.engine.progress import meter, tell_done_before
 from demix.engine.proof import digests
@@ -18,7 +18,7 @@ from demix.engine.runner import EngineSettings, Runner, RunOptions, make_runner
 from demix.preflight import require, tokens
 from demix.redact import redacted
 from demix.remote import filesystem, patiently
-from demix.store import Store, sweep
+from demix.store import Store
 from mtv_train.config import TrainSettings
 from mtv_train.data.cached import CachedPart
 from mtv_train.data.index import DatasetIndex
@@ -57,6 +57,7 @@ class Precomputation:
         self.marks = Marks(store, settings, index)
         self._runner: Runner | None = None
         self._tokens = ExitStack()
+        self._check_held: Callable[[], None] = lambda: None
 
     def phase(self, part: CachedPart) -> Phase:
         """One stage over all clips. Raises `ConfigError` for what cannot be computed beforehand."""
@@ -71,8 +72,7 @@ class Precomputation:
     def working(self) -> Iterator[None]:
         """To be open while anything is encoded: keeps others out of the cache. Raises `ConfigError` where one is in."""
         with ExitStack() as stack:
-            if not self.store.remote:
-                stack.enter_context(lock.held(Path(self.store.root)))
+            self._check_held = stack.enter_context(lease.held(self.store, "precomputation"))
             log.configure(self.log_folder)
             stack.callback(log.configure, None)
             stack.callback(self._close)
@@ -87,13 +87,18 @@ class Precomputation:
         phase.ledger.compact()
         survey = phase.survey(retry_failed, self._seconds)
         tell_done_before(part, survey.items - survey.pending, survey.items, "clips")
-        if survey.pending and not self.store.remote:
-            sweep(Path(self.store.root))
+        if survey.pending:
+            self.store.sweep()
         options = RunOptions(
             engine=self.engine, total=survey.pending, retry_failed=retry_failed, log_folder=self.log_folder
         )
         with meter(part, survey.pending, "clips", film_seconds=survey.film_seconds) as progress:
-            phase.run(self._made_runner, options, lambda row: progress.advance(self._seconds(row)))
+
+            def done(row: Row) -> None:
+                self._check_held()
+                progress.advance(self._seconds(row))
+
+            phase.run(self._made_runner, options, done)
         end = self._end(part, phase, worked=survey.pending > 0)
         self._quarantine(end)
         if self.clips == self.index.clips:

@@ -1,9 +1,10 @@
 """Run as a script: one build, killed again and again in the middle of a write, started again each time.
 
-    python -m tests.build._kills all|few COMMAND...
+    python -m tests.build._kills all|few|two COMMAND...
 
-Every attempt is a forked child, so that libraries are imported once. It dies by SIGKILL before or after it renames a
-file of the kind that is next in the list; the last attempt must come to its end. Prints one JSON line an attempt.
+Every attempt is a forked child, so that libraries are imported once. It dies by SIGKILL before or after it renames (on
+an object store: uploads) a file of the kind that is next in the list; the last attempt must come to its end. Prints one
+JSON line an attempt.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from itertools import product
+from typing import Any
 
 from demix.cli import main as demix
 from tests.build import cheap
@@ -38,21 +40,26 @@ FEW = [
     ("pack", r"/shards/.*\.parquet", False),
     ("finish", r"/manifests/commit\.json", False),
 ]
+TWO = [("annotate", r"/media/.*/mix\.flac", True), ("pack", r"/shards/.*\.parquet", False)]
 
 
 def die_at(pattern: str, after: bool) -> None:
-    """Makes this process kill itself at its first rename to a path that ends in `pattern`."""
-    rename: Callable[[str, str], None] = os.replace
+    """Makes this process kill itself at its first rename or upload to a path that ends in `pattern`."""
+    from demix import remote
 
-    def replace(source: str, target: str) -> None:
-        matches = re.search(pattern + "$", os.fspath(target)) is not None
-        if matches and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        rename(source, target)
-        if matches:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def deadly(write: Callable[..., None]) -> Callable[..., None]:
+        def written(*arguments: Any) -> None:
+            matches = re.search(pattern + "$", os.fspath(arguments[-1])) is not None
+            if matches and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            write(*arguments)
+            if matches:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    os.replace = replace  # type: ignore[assignment]
+        return written
+
+    os.replace = deadly(os.replace)  # type: ignore[assignment]
+    remote._upload = deadly(remote._upload)
 
 
 def attempt(work: Callable[[], int]) -> int:
@@ -95,4 +102,4 @@ def main(points: list[tuple[str, str, bool]], command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main({"all": ALL, "few": FEW}[sys.argv[1]], sys.argv[2:]))
+    sys.exit(main({"all": ALL, "few": FEW, "two": TWO}[sys.argv[1]], sys.argv[2:]))

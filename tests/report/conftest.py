@@ -17,4 +17,4 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Fake:
 @pytest.fixture(scope="session")
 def page(fake: Fake) -> Path:
     """Its report, one sample a group."""
-    return write_report(fake.dataset, work=fake.work, timings=timings(), samples_per_group=1)
+    return Path(write_report(fake.dataset, work=fake.work, timings=timings(), samples_per_group=1))

@@ -81,13 +81,14 @@ def test_report_json_lies_beside_the_page(page: Path) -> None:
 
 def test_made_twice_it_is_the_same_page(fake: Fake, page: Path) -> None:
     first = page.read_bytes()
-    assert write_report(fake.dataset, work=fake.work, timings=timings(), samples_per_group=1).read_bytes() == first
+    again = write_report(fake.dataset, work=fake.work, timings=timings(), samples_per_group=1)
+    assert Path(again).read_bytes() == first
 
 
 def test_without_the_work_store_and_times_it_is_made_from_the_manifests(fake: Fake, page: Path, tmp_path: Path) -> None:
     """Times that only the work store knew are kept from the earlier report."""
     dataset = shutil.copytree(fake.dataset, tmp_path / fake.dataset.name)
-    again = write_report(dataset, samples_per_group=1)
+    again = Path(write_report(dataset, samples_per_group=1))
     assert (again.parent / "report.json").read_bytes() == (page.parent / "report.json").read_bytes()
     assert "<video" not in again.read_text(encoding="utf-8")
 
@@ -95,7 +96,7 @@ def test_without_the_work_store_and_times_it_is_made_from_the_manifests(fake: Fa
 def test_the_page_stays_below_its_limit(fake: Fake, tmp_path: Path) -> None:
     dataset = shutil.copytree(fake.dataset, tmp_path / "dataset")
     limit = 1.3
-    page = write_report(dataset, work=fake.work, samples_per_group=2, page_megabytes=limit)
+    page = Path(write_report(dataset, work=fake.work, samples_per_group=2, page_megabytes=limit))
     assert page.stat().st_size <= limit * 1e6
     assert "Shown as a picture only" in page.read_text(encoding="utf-8")
 
@@ -103,12 +104,12 @@ def test_the_page_stays_below_its_limit(fake: Fake, tmp_path: Path) -> None:
 def test_contradictions_are_shown(fake: Fake, tmp_path: Path) -> None:
     dataset = shutil.copytree(fake.dataset, tmp_path / "dataset")
     shutil.rmtree(dataset / "manifests" / "rejects" / "voice_over")
-    assert 'role="alert"' in write_report(dataset, samples_per_group=0).read_text(encoding="utf-8")
+    assert 'role="alert"' in Path(write_report(dataset, samples_per_group=0)).read_text(encoding="utf-8")
 
 
 def test_several_datasets_make_one_page(fake: Fake, tmp_path: Path) -> None:
     other = shutil.copytree(fake.dataset, tmp_path / "other")
-    page = merge_reports([fake.dataset, other], tmp_path / "both", samples_per_group=1)
+    page = Path(merge_reports([fake.dataset, other], tmp_path / "both", samples_per_group=1))
     assert page == tmp_path / "both" / "report" / "index.html"
     statistics = Statistics.model_validate_json((page.parent / "report.json").read_text(encoding="utf-8"))
     assert statistics.name == "harbour-demo + other"
@@ -119,4 +120,4 @@ def test_several_datasets_make_one_page(fake: Fake, tmp_path: Path) -> None:
 def test_a_dataset_without_kept_clips_has_a_page(fake: Fake, tmp_path: Path, samples: int) -> None:
     dataset = shutil.copytree(fake.dataset, tmp_path / "dataset")
     write_rows(dataset / layout.CLIPS, "clips", [])
-    assert "Overview" in write_report(dataset, samples_per_group=samples).read_text(encoding="utf-8")
+    assert "Overview" in Path(write_report(dataset, samples_per_group=samples)).read_text(encoding="utf-8")
