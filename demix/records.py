@@ -295,6 +295,9 @@ class Distance(Record):
     """mean|a-b| / mean|mix|"""
     normalised: float
     """The same after the second track's gain was matched to the first."""
+    relative: float | None = None
+    """mean|a-b| / max(mean|a|, mean|b|): 0 equal, 1 one of them silent, at most 2. It also notices disagreement about a
+    track that is faint in the mix. None in records made before it was measured."""
 
 
 class Demixing(Record):

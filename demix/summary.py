@@ -12,7 +12,9 @@ from demix.engine.funnel import Funnel, SumRuleError
 from demix.engine.ledger import Entry
 from demix.machine import speaks_of_machine
 from demix.recipe import LimitSettings
+from demix.records import DemixCheck
 from demix.sources.fetch import SourceChanged, SourceMissing
+from demix.stages.demixing import TRACKS
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Summary:
     annotated: Funnel | None
     """What became of the clips; None before they were annotated."""
     kept_seconds: float = 0.0
+    audible: Counter[int] = field(default_factory=Counter)
+    """Kept clips by how many of their three tracks are audible; empty if `demix_filter` did not run."""
     causes: Counter[str] = field(default_factory=Counter)
     """Of sources and clips in quarantine, how many failed for a cause outside them; see `_REMEDIES`."""
 
@@ -36,6 +40,14 @@ class Summary:
     @property
     def kept(self) -> int:
         return self.annotated.kept if self.annotated else 0
+
+    @property
+    def several_tracks(self) -> str:
+        """How many kept clips have something to demix, as a sentence; empty if that was not measured."""
+        if not self.audible:
+            return ""
+        several = sum(count for tracks, count in self.audible.items() if tracks > 1)
+        return f"{several} of {self.audible.total()} kept clips have two or more audible tracks"
 
     @property
     def hours(self) -> float:
@@ -60,17 +72,19 @@ def summarise(build: Build, *, annotated: bool = True) -> Summary:
         return Summary(sources, build.count_clips(), None, causes=causes)
     phase = build.clip_phase()
     listed = build.count_clips()
-    clips, seconds = Funnel([step.stage.name for step in phase.steps]), 0.0
+    clips, seconds, audible = Funnel([step.stage.name for step in phase.steps]), 0.0, Counter[int]()
     for item in phase.ends():
         if item.state == "kept":
             clips.add("", "kept", "")
             seconds += float(item.item.clip.seconds)
+            if DemixCheck in item.item:
+                audible[len(TRACKS) - len(item.item[DemixCheck].silent)] += 1
         elif item.entry is not None:
             clips.add(item.entry.stage, item.state, item.entry.reason)
             causes.update(_causes(item.entry))
     if clips.total != listed:
         raise SumRuleError(f"{listed} clips are in the clip table, {clips.total} of them ended")
-    return Summary(sources, clips.total, clips, seconds, causes)
+    return Summary(sources, clips.total, clips, seconds, audible, causes)
 
 
 _REMEDIES = {
@@ -127,7 +141,13 @@ def verdict(summary: Summary, limits: LimitSettings) -> str:
 
 def remark(summary: Summary) -> str:
     """What is worth knowing of a build, good or not, a line each; empty if nothing is."""
-    return "\n".join(f"{count} in quarantine {_REMEDIES[cause]}" for cause, count in sorted(summary.causes.items()))
+    notes = [f"{count} in quarantine {_REMEDIES[cause]}" for cause, count in sorted(summary.causes.items())]
+    if summary.audible and not any(tracks > 1 for tracks in summary.audible):
+        notes.append(
+            f"{summary.several_tracks}: nothing in this dataset teaches to tell tracks apart; look at "
+            "demix_filter.max_distance and the distances in the report"
+        )
+    return "\n".join(notes)
 
 
 def _reasons(funnel: Funnel) -> str:

@@ -37,7 +37,7 @@ RECORDED = {
         "audio_quality": "cdb1d402067266ef",
         "quality_filter": "bcc355852f21fa9e",
         "demixing": "7b5c08eaa43fe4eb",
-        "demix_filter": "9106975c045f8dc0",
+        "demix_filter": "1ff38d7410da6f0a",  # its limits were set for its demixers later
         "persons": "af7118da23a7fede",
         "diarization": "bdd269d8462b36c2",
         "active_speaker": "5756ad360041cd1c",
@@ -88,7 +88,7 @@ RECORDED = {
         "audio_quality": "cdb1d402067266ef",
         "quality_filter": "bcc355852f21fa9e",
         "demixing": "d3c7090c2a2e7efc",
-        "demix_filter": "9106975c045f8dc0",
+        "demix_filter": "1ff38d7410da6f0a",  # its limits were set for its demixers later
         "persons": "9255e7d21e49ed87",
         "diarization": "c849a559c5732b23",
         "active_speaker": "1561ff5b4e87004e",

@@ -104,6 +104,8 @@ def _pack(made: Build, keep_work: bool) -> int:
         summary = summarise(made)
     print_funnels(Console(), summary.funnels)
     print(f"\n{summary.kept} clips ({summary.hours:.2f} h) in {len(shards)} shards: {made.dataset}")
+    if summary.several_tracks:
+        print(summary.several_tracks)
     print(f"report: {page}" + ("" if made.worked else " (nothing was left to do)"))
     return _say(summary, made)
 

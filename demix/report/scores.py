@@ -35,6 +35,9 @@ TITLES: dict[str, tuple[str, str]] = {
     "demix_filter.speech.normalised": ("L1 distance, speech and speech, gain matched", ""),
     "demix_filter.others_effects.normalised": ("L1 distance, others and effects, gain matched", ""),
     "demix_filter.others_music.normalised": ("L1 distance, others and music, gain matched", ""),
+    "demix_filter.speech.relative": ("L1 distance, speech and speech, relative to the louder", ""),
+    "demix_filter.others_effects.relative": ("L1 distance, others and effects, relative to the louder", ""),
+    "demix_filter.others_music.relative": ("L1 distance, others and music, relative to the louder", ""),
     "persons.count": ("Persons visible at once", ""),
     "persons.visible_share": ("Share of frames with a person", ""),
     "diarization.speakers": ("Speakers heard", ""),
@@ -106,8 +109,7 @@ def _measured(clip: Judged, config: Mapping[str, Any]) -> Iterator[tuple[str, fl
         yield from ((f"demixing.confidence.{name}", value) for name, value in demixing.confidence.items())
         yield "demixing.residual_db", demixing.residual_db
         for pair in _compared(clip):
-            yield f"demix_filter.{pair}.raw", demixing.distances[pair].raw
-            yield f"demix_filter.{pair}.normalised", demixing.distances[pair].normalised
+            yield from ((f"demix_filter.{pair}.{name}", value) for name, value in demixing.distances[pair])
     if persons := clip.record("persons", PersonsSummary):
         yield "persons.count", persons.count
         yield "persons.visible_share", persons.visible_share
@@ -153,6 +155,7 @@ def rules_of(config: Mapping[str, Any]) -> dict[str, tuple[Rule, ...]]:
     for pair in ("speech", "others_effects", "others_music"):
         setting = f"demix_filter.max_distance.{pair.partition('_')[0]}"
         judged.append((f"demix_filter.{pair}.{distance}", setting, "at_most", "drops"))
+    judged.append(("demix_filter.speech.relative", "demix_filter.max_distance.speech_relative", "at_most", "drops"))
     share = "speaker" if (config.get("voice_over") or {}).get("rule") == "strict" else "person"
     judged.append((f"voice_over.{share}_covered_share", "voice_over.min_covered_share", "at_least", "drops"))
     found: dict[str, tuple[Rule, ...]] = {}

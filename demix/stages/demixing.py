@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
-from demix.config import ChosenBy, Settings
+from demix.config import Added, ChosenBy, ConfigError, Settings
 from demix.media.audio import SILENCE_DB, read_wave, rms_db, write_flac
 from demix.media.stereo import StereoImage
 from demix.models import choose, revisions
@@ -33,23 +34,26 @@ TRACKS = ("speech", "effects", "music")
 
 
 def l1_distance(a: np.ndarray, b: np.ndarray, mix: np.ndarray, sample_rate: int, band_hz: float) -> Distance:
-    """How far two estimates of one track are apart, relative to the mix; 0 is equal.
+    """How far two estimates of one track are apart; 0 is equal.
 
     `a`, `b`, `mix`: (channels, samples) at one `sample_rate` (Hz); all three are low-passed at `band_hz` first, so that
     a model that leaves out the treble is not punished for it. `raw` = mean|a-b| / mean|mix|; `normalised` is the same
-    after `b` was brought to the level of `a` (at most 6 dB either way). A mix without sound gives 0.
+    after `b` was brought to the level of `a` (at most 6 dB either way); `relative` = mean|a-b| over the louder one's
+    mean. A mix without sound gives 0.
     """
     if not a.shape == b.shape == mix.shape:
         raise ValueError(f"tracks and mix differ in shape: {a.shape}, {b.shape}, {mix.shape}")
     a, b, mix = (low_pass(wave, sample_rate, band_hz) for wave in (a, b, mix))
     loudness = float(np.abs(mix).mean()) if mix.size else 0.0
     if loudness < 10 ** (SILENCE_DB / 20):
-        return Distance(raw=0.0, normalised=0.0)
+        return Distance(raw=0.0, normalised=0.0, relative=0.0)
     level_a, level_b = np.sqrt(np.mean(np.square(a))), np.sqrt(np.mean(np.square(b)))
     gain = np.clip(level_a / level_b, 1 / MAX_GAIN_MATCH, MAX_GAIN_MATCH) if level_b > 0 else 1.0
+    apart, louder = float(np.abs(a - b).mean()), max(float(np.abs(a).mean()), float(np.abs(b).mean()))
     return Distance(
-        raw=float(np.abs(a - b).mean()) / loudness,
+        raw=apart / loudness,
         normalised=float(np.abs(a - gain * b).mean()) / loudness,
+        relative=apart / louder if louder > 0 else 0.0,
     )
 
 
@@ -194,14 +198,18 @@ def distances(
 
 
 class MaxDistance(Settings):
-    """Largest distance (mean|a-b| / mean|mix|) at which two demixers agree. The paper gives no numbers. Of the
-    mixtures with known stems in benchmarks/results/demixing.md, 95 % of the real ones lie below 0.2."""
+    """Largest distance at which two demixers agree. The paper gives no numbers; `lite` has its own, which
+    benchmarks/results/demix_check.md justifies. `speech` and `others` are mean|a-b| / mean|mix|."""
 
     speech: float = 0.3
     """Between the two speech tracks."""
 
     others: float = 0.3
     """Between the second demixer's others and the first one's effects or music."""
+
+    speech_relative: Annotated[float | None, Added()] = Field(default=None, gt=0)
+    """Between the two speech tracks, over mean|the louder one| instead of the mix: it notices a faint voice that only
+    one of the two found. Not asked where both are silent. None: no limit."""
 
 
 class DemixFilterSettings(Settings):
@@ -211,7 +219,8 @@ class DemixFilterSettings(Settings):
     """A track below this level (dBFS, RMS over the whole clip) is silent. The paper's value."""
 
     distance: Literal["raw", "normalised"] = "raw"
-    """Which of the two recorded distances is judged."""
+    """Which distance `max_distance.speech` and `max_distance.others` judge: relative to the mix, or the same with
+    levels made equal."""
 
     max_distance: MaxDistance = MaxDistance()
 
@@ -238,16 +247,31 @@ class DemixFilter(Stage):
         compared = comparable(silent, demixing.levels_db["two_others"] < self.settings.silence_db)
         found = {pair: getattr(demixing.distances[pair], self.settings.distance) for pair in demixing.distances}
         limit = self.settings.max_distance
-        if any(found[pair] > (limit.speech if pair == "speech" else limit.others) for pair in compared):
+        far = self._apart(demixing) > (limit.speech_relative or 0.0)
+        if far or any(found[pair] > (limit.speech if pair == "speech" else limit.others) for pair in compared):
             return Dropped("demix_disagreement", self._evidence(demixing, silent, compared))
         return Kept(DemixCheck(silent=silent, compared=compared))
+
+    def _apart(self, demixing: Demixing) -> float:
+        """Distance of the speech tracks relative to the louder one; 0 where both are silent, or where no limit asks."""
+        if self.settings.max_distance.speech_relative is None:
+            return 0.0
+        if max(demixing.levels_db["speech"], demixing.levels_db["two_speech"]) < self.settings.silence_db:
+            return 0.0
+        found = demixing.distances["speech"].relative
+        if found is None:
+            raise ConfigError(
+                "demix_filter.max_distance.speech_relative: an earlier version demixed these clips and did not measure "
+                "this distance; set it to null, or build into a new dataset"
+            )
+        return found
 
     def _evidence(
         self, demixing: Demixing, silent: tuple[str, ...], compared: tuple[str, ...]
     ) -> dict[str, float | int | str]:
         evidence: dict[str, float | int | str] = {"compared": " ".join(compared), "silent": " ".join(silent)}
         for pair, distance in demixing.distances.items():
-            evidence |= {f"{pair}_raw": distance.raw, f"{pair}_normalised": distance.normalised}
+            evidence |= {f"{pair}_{name}": value for name, value in distance if isinstance(value, float)}
         evidence |= {f"{track}_db": level for track, level in demixing.levels_db.items()}
         return evidence | {
             "judged": self.settings.distance,

@@ -44,10 +44,12 @@ def tone(hertz: float, amplitude: float = 0.1, channels: int = 2) -> np.ndarray:
 
 def test_equal_tracks_are_at_distance_zero_and_a_missing_one_at_its_share_of_the_mix() -> None:
     mix = noise(1)
-    assert l1_distance(mix, mix, mix, RATE, 11000) == Distance(raw=0, normalised=0)
+    assert l1_distance(mix, mix, mix, RATE, 11000) == Distance(raw=0, normalised=0, relative=0)
     missing = l1_distance(mix, 0 * mix, mix, RATE, 11000)
     assert missing.raw == pytest.approx(1)
     assert missing.normalised == pytest.approx(1)
+    assert missing.relative == pytest.approx(1)
+    assert l1_distance(0.01 * mix, 0 * mix, mix, RATE, 11000).relative == pytest.approx(1)
 
 
 def test_a_silent_first_track_does_not_agree_with_a_loud_second_one() -> None:
@@ -206,7 +208,11 @@ def test_an_unknown_model_is_refused_with_the_nearest_name() -> None:
 
 
 def judged(
-    levels: dict[str, float], distances: dict[str, float], normalised: float = 0.0, **options: object
+    levels: dict[str, float],
+    distances: dict[str, float],
+    normalised: float = 0.0,
+    relative: float | None = None,
+    **options: object,
 ) -> Kept | Dropped:
     media, model = Media(key="k", bytes=1), Model(model="m", revision="1")
     loud = {"mix": -20.0, "speech": -20.0, "effects": -20.0, "music": -20.0, "two_speech": -20.0, "two_others": -20.0}
@@ -218,13 +224,14 @@ def judged(
         effects=media,
         music=media,
         levels_db=loud | levels,
-        distances={pair: Distance(raw=value, normalised=normalised) for pair, value in raw.items()},
+        distances={pair: Distance(raw=value, normalised=normalised, relative=relative) for pair, value in raw.items()},
         residual_db=SILENCE_DB,
         gain_db=0,
         confidence={},
     )
     clip = Clip(id="c", source_id="s", uri="u", kind="web", ordinal=0, start_pts=0, end_pts=1, time_base="1/1")
-    settings = DemixFilterSettings(max_distance=MaxDistance(speech=0.15, others=0.25), **options)  # type: ignore[arg-type]
+    options = {"max_distance": MaxDistance(speech=0.15, others=0.25)} | options
+    settings = DemixFilterSettings(**options)  # type: ignore[arg-type]
     [outcome] = DemixFilter(settings).run([Item(clip, {Demixing.name: record})])
     assert isinstance(outcome, Kept | Dropped)
     return outcome
@@ -281,6 +288,28 @@ def test_a_distance_on_its_limit_is_kept_and_each_pair_has_its_own() -> None:
 def test_the_setting_chooses_which_distance_is_judged() -> None:
     assert isinstance(judged({}, {"speech": 0.9}, normalised=0.1, distance="normalised"), Kept)
     assert isinstance(judged({}, {"speech": 0.1}, normalised=0.9, distance="normalised"), Dropped)
+
+
+@pytest.mark.parametrize(
+    ("relative", "levels", "kept"),
+    [
+        (0.9, {}, True),
+        (0.901, {}, False),
+        (1.5, {"speech": -60.0}, False),
+        (1.5, {"speech": -60.0, "two_speech": -50.0}, True),
+    ],
+)
+def test_a_faint_voice_that_one_of_two_found_is_noticed(relative: float, levels: dict[str, float], kept: bool) -> None:
+    """Relative to the louder estimate, unless both are silent."""
+    limits = MaxDistance(speech=0.15, others=0.25, speech_relative=0.9)
+    outcome = judged(levels, {"speech": 0.1}, relative=relative, max_distance=limits)
+    assert isinstance(outcome, Kept) == kept
+    assert isinstance(judged(levels, {"speech": 0.1}, relative=relative), Kept)
+
+
+def test_a_distance_that_an_earlier_version_did_not_measure_is_asked_for_in_a_sentence() -> None:
+    with pytest.raises(ConfigError, match="set it to null"):
+        judged({}, {"speech": 0.1}, max_distance=MaxDistance(speech_relative=0.9))
 
 
 def test_the_evidence_holds_every_number() -> None:

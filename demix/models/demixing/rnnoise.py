@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from demix.lazy_module import lazy_module
 from demix.media.audio import resample
+from demix.models.last_answer import last_answer
 
 rnnoise: Any = lazy_module("pyrnnoise.rnnoise")
 
@@ -32,19 +32,9 @@ class Enhanced:
     voice: np.ndarray
 
 
+@last_answer
 def enhance(wave: np.ndarray, sample_rate: int) -> Enhanced:
-    """Runs RNNoise over a mono wave (samples,) at any rate; the answer has the same rate and sample count.
-
-    Both demixers of `lite` ask for the same clip, one after the other, and this is most of what they take: the last
-    answer is kept.
-    """
-    kept = _enhance(np.ascontiguousarray(wave, np.float32).tobytes(), sample_rate)
-    return Enhanced(kept.wave.copy(), kept.voice.copy())
-
-
-@lru_cache(maxsize=1)
-def _enhance(wave_bytes: bytes, sample_rate: int) -> Enhanced:
-    wave = np.frombuffer(wave_bytes, np.float32)
+    """Runs RNNoise over a mono wave (samples,) at any rate; the answer has the same rate and sample count."""
     samples = resample(wave, sample_rate, RATE)
     lead = min(WARM_UP_SECONDS * RATE, len(samples)) // HOP * HOP
     tail = np.zeros(DELAY + HOP, np.float32)
