@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import lru_cache, wraps
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ Answer = TypeVar("Answer")
 
 
 def last_answer(ask: Callable[[np.ndarray, int], Answer]) -> Callable[[np.ndarray, int], Answer]:
-    """Keeps the latest answer of a function of a wave (float32, C order) and its rate. Callers share it: read only."""
+    """Keeps the latest answer of a function of a wave (float32) and its rate; each caller gets a copy of its own."""
 
     @lru_cache(maxsize=1)
     def kept(samples: bytes, shape: tuple[int, ...], sample_rate: int) -> Answer:
@@ -21,6 +22,6 @@ def last_answer(ask: Callable[[np.ndarray, int], Answer]) -> Callable[[np.ndarra
     @wraps(ask)
     def asked(wave: np.ndarray, sample_rate: int) -> Answer:
         wave = np.ascontiguousarray(wave, np.float32)
-        return kept(wave.tobytes(), wave.shape, sample_rate)
+        return deepcopy(kept(wave.tobytes(), wave.shape, sample_rate))
 
     return asked
