@@ -21,8 +21,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts commands at terminals; Ray's temporary files go to a folder of the test."""
     sessions: list[Session] = []
 
-    def started(*command: str | Path) -> Session:
-        sessions.append(Session(command, RAY_TMPDIR=str(ray), TMPDIR=str(ray)))
+    def started(*command: str | Path, **more: str) -> Session:
+        sessions.append(Session(command, RAY_TMPDIR=str(ray), TMPDIR=str(ray), **more))
         return sessions[-1]
 
     # Short: the name of a socket has 107 characters.

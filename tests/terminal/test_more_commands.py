@@ -104,20 +104,19 @@ def test_a_debugger_has_the_terminal(start: Start, film: Path, tmp_path: Path) -
 
 def test_a_cluster_whose_head_has_a_terminal(start: Start, film: Path, tmp_path: Path) -> None:
     """Ray hands the head's terminal on to its workers, in which libraries would be stopped that read it."""
-    port = free_port()
-    head = start(
-        *RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false",
-        "--disable-usage-stats", "--node-ip-address=127.0.0.1", f"--temp-dir=/tmp/demix-test-{os.getpid()}/ray",
-    )  # fmt: skip
+    port, token = free_port(), {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+    ports = (f"--port={port}", f"--ray-client-server-port={free_port()}", "--include-dashboard=false")
+    place = ("--node-ip-address=127.0.0.1", f"--temp-dir=/tmp/demix-test-{os.getpid()}/ray", "--num-cpus=2")
+    head = start(*RAY, "start", "--head", "--block", *ports, *place, **token)
     head.until("Ray runtime started", 120)
     data, there = tmp_path / "data", ("--runner", "ray", "--address", f"127.0.0.1:{port}")
     words = (*DEMIX, "index", film, "--output", data, *there, "--set", 'order=["length", "clip_media"]')
-    check(start(*words).end(300))
-    session = start(*DEMIX, "annotate", "--output", data, *there)
-    session.until("annotate", 200)
+    check(start(*words, **token).end(300))
+    session = start(*DEMIX, "annotate", "--output", data, *there, **token)
+    session.until("placement on", 200)
     session.press(CTRL_C)
     check_interrupted(session.end(60), 130, AGAIN)
-    check(start(*DEMIX, "annotate", "--output", data, *there).end(300))
+    check(start(*DEMIX, "annotate", "--output", data, *there, **token).end(300))
     head._look()
     assert head.ended.stopped == set(), "workers that wait for the head's terminal"
     assert not {name for name in head.ended.readers if "MapWorker" in name}
@@ -129,7 +128,7 @@ def test_what_a_killed_driver_left_goes_with_the_next_run(start: Start, film: Pa
     """Its temporary folder, and the folder of the Ray session that it had started."""
     words = (*DEMIX, "index", film, "--output", tmp_path / "data", "--runner", "ray", "--address", "local")
     session = start(*words)
-    session.until_process("MapWorker", 200)
+    session.until("placement on", 200)
     os.kill(session.pid, signal.SIGKILL)
     check(session.end(60), 128 + signal.SIGKILL)
     assert any(name.startswith("session_") for name in temporary())
