@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "backends_vision": ("-m", "benchmarks.backends_vision", "--write"),
     "retag": ("-m", "benchmarks.retag", "--write"),
     "costs": ("-m", "benchmarks.costs", "--write"),
+    "placement": ("-m", "benchmarks.placement", "--write"),
     "driver_memory": ("-m", "benchmarks.driver_memory", "--write"),
     "plan_shards": ("benchmarks/plan_shards.py",),
     "mtv_block": ("-m", "benchmarks.mtv_block", "--write"),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from demix.cli import main
-from demix.costs import COUNTED, FIGURES, ON_CPU, ON_GPU, RAW_HOURS, SERVICE, Cluster, costs_of
+from demix.costs import COUNTED, FIGURES, ON_CPU, ON_GPU, RAW_HOURS, SERVICE, Cluster, costs_of, stage_costs
 from demix.models import MODELS
-from demix.recipe import load_settings
+from demix.recipe import clip_stages, load_settings
 
 ROOT = Path(__file__).parents[1]
 
@@ -98,3 +98,18 @@ def test_yunets_cost_is_its_recorded_speed() -> None:
 def test_without_output_and_hours_it_says_what_to_give(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan"]) == 2
     assert "--hours" in capsys.readouterr().err
+
+
+def test_the_plan_says_who_works_side_by_side_and_who_is_the_slowest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--hours", "1200", "--gpus", "8", "--cpus", "96", "--profile", "open"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.partition("placement on")[2].splitlines()]
+    slowest = [row for row in rows if row[-1:] == ["slowest"]]
+    assert [next(name for name in row if name in ("shots", "caption")) for row in slowest] == ["shots", "caption"]
+    assert next(row for row in rows if "caption" in row)[:5] == ["4", "caption", "8", "8", "8"]
+
+
+def test_every_stage_of_every_profile_has_a_cost_or_is_known_to_be_guessed() -> None:
+    for profile in ("lite", "open", "paper"):
+        costs = stage_costs(load_settings(profile))
+        assert {name for name, cost in costs.items() if cost.guessed} == {"paper": {"diarization"}}.get(profile, set())
+        assert {stage.name for stage in clip_stages(load_settings(profile)) if not stage.judges} <= set(costs)

@@ -10,8 +10,14 @@ from rich.console import Console
 from rich.table import Table
 
 from demix.config import validate
-from demix.costs import MEASURED_ON, RESULTS, Cluster, Cost, costs_of
-from demix.recipe import BuildSettings
+from demix.costs import MEASURED_ON, RESULTS, Cluster, Cost, costs_of, stage_costs
+from demix.engine import placement_text
+from demix.engine.placement import Node, place
+from demix.engine.progress import duration
+from demix.engine.runner import RunOptions
+from demix.engine.wishes import wish
+from demix.engine.worker import Step, groups
+from demix.recipe import BuildSettings, clip_stages, index_stages
 from demix.report.words import number, words
 
 
@@ -31,7 +37,39 @@ def print_costs(args: argparse.Namespace, settings: BuildSettings) -> None:
     table.add_row("together", "", "", number(round(gpu_hours)), number(round(cpu_hours)), "", style="bold")
     Console().print(table)
     print(_together(gpu_hours, cpu_hours, cluster))
+    _print_placements(settings, cluster)
     print(_assumptions(costs, cluster))
+
+
+def _print_placements(settings: BuildSettings, cluster: Cluster) -> None:
+    """What the engine would do on such a cluster: who works side by side, and who is the slowest."""
+    options = RunOptions(engine=settings.engine, costs=stage_costs(settings, cluster.gpu_speed))
+    table = Table("", "pass", "stages", "workers", "GPUs", "cores", "time", "", box=None, header_style="bold")
+    for column in table.columns[3:7]:
+        column.justify = "right"
+    total = 0.0
+    for phase, stages, share in (
+        ("index", index_stages(settings), 1.0),
+        ("annotate", clip_stages(settings), cluster.clip_share),
+    ):
+        media = 3600 * cluster.hours * share
+        pools = [wish(group, options, cluster.gpus > 0) for group in groups([Step(stage, "", "") for stage in stages])]
+        placement = place(_nodes(cluster), pools, media)
+        total += placement.seconds * media
+        for position, row in enumerate(placement_text.rows(placement, media)):
+            table.add_row("" if position else phase, *row)
+    print(f"\nplacement on nodes: {len(_nodes(cluster))}; passes run one after the other, {duration(total)} in all:")
+    Console().print(table)
+
+
+def _nodes(cluster: Cluster) -> list[Node]:
+    """Nodes as they are sold: eight GPUs each, or 64 cores where there are none."""
+    count = -(-cluster.gpus // 8) or -(-cluster.cpus // 64)
+    spread = [
+        [number // count + (place < number % count) for place in range(count)]
+        for number in (cluster.cpus, cluster.gpus)
+    ]
+    return [Node(str(place), cpus, gpus) for place, (cpus, gpus) in enumerate(zip(*spread, strict=True))]
 
 
 def _together(gpu_hours: float, cpu_hours: float, cluster: Cluster) -> str:

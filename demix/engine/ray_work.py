@@ -15,7 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from demix.engine import log
 from demix.engine.claims import Claims
 from demix.engine.ledger import Ledger
-from demix.engine.placement import UNKNOWN, Impossible, Node, Placement, Pool, place
+from demix.engine.placement import Impossible, Node, Placement, Pool, place
 from demix.engine.placement_text import lines
 from demix.engine.ray_gpus import LOOK_SECONDS, SAY_SECONDS, on_gpus
 from demix.engine.ray_pass import RayPass
@@ -24,7 +24,8 @@ from demix.engine.row import Row
 from demix.engine.runner import RunOptions, batch_of, rows_at_once
 from demix.engine.spool import Spool
 from demix.engine.stage_actor import StageActor
-from demix.engine.worker import Step, WorkerSpec, groups, resources_of
+from demix.engine.wishes import wish
+from demix.engine.worker import Step, WorkerSpec, groups
 from demix.errors import MachineTrouble
 from demix.machine import GO_ON
 from demix.records import Record
@@ -91,7 +92,7 @@ class RayWork:
         """The placement of the groups from the `first` on, on the cluster as it is now, which is told. Waits where that
         has lost what they need."""
         began = said = time.monotonic()
-        wishes = [self._wish(group) for group in self._groups[first:]]
+        wishes = [wish(group, self._options, self._gpus) for group in self._groups[first:]]
         media_seconds = self._options.media_seconds or _ITEM_SECONDS * (self._options.total or _MANY)
         while True:
             nodes, now = self._nodes(), time.monotonic()
@@ -111,26 +112,6 @@ class RayWork:
             for line in lines(placement, nodes, self._options.media_seconds):
                 _tell(line)
             return placement
-
-    def _wish(self, group: Sequence[Step]) -> Pool:
-        """What a pool for a group of steps asks for."""
-        wants = resources_of(group)
-        gpus = wants.gpus if self._gpus else 0.0
-        measuring = [step.stage.name for step in group if not step.stage.judges]
-        costs = [self._options.costs.get(name, UNKNOWN) for name in measuring]
-        sizes = self._options.engine.pools.get(wants.pool)
-        batches = -(-self._options.total // rows_at_once(group, self._options, 1)) if self._options.total else None
-        most = min((each for each in (sizes.max_workers if sizes else None, batches) if each), default=None)
-        return Pool(
-            stages=tuple(measuring or [step.stage.name for step in group]),
-            cpus=wants.cpus,
-            gpus=gpus,
-            memory=wants.memory_gb,
-            seconds=sum(cost.seconds(gpus) for cost in costs) or 1e-3,
-            guessed=any(cost.guessed for cost in costs),
-            least=sizes.min_workers if sizes else 1,
-            most=most,
-        )
 
     def _pool(self, first: int, index: int, pool: Pool) -> RayPool:
         """The pool of the group `index` in a pass that begins with the group `first`. Rows come into a pass without

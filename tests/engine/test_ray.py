@@ -13,10 +13,11 @@ from demix.engine.phase import Phase
 from demix.engine.ray_runner import RayRunner
 from demix.engine.runner import EngineSettings, RunOptions
 from demix.errors import BrokenInstallation, MachineTrouble
-from demix.stage import Resources
+from demix.stage import Kept, Resources
 from demix.store import Store
+from tests.engine.test_batches import Hungry, batches
 from tests.engine.test_doubts import DEFECT, SUSPECT, TROUBLE, Faulty
-from tests.engine.toys import Double, Judge, Square, ToySettings, clips, rows, runs
+from tests.engine.toys import Double, Judge, Square, Toy, ToySettings, clips, rows, runs
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,19 @@ def runner():
 
 class Impatient(Double):
     timeout_seconds = 2.0
+
+
+class Behind(Hungry):
+    """In a pool of its own, behind a stage that lets everything through."""
+
+    resources = Resources(cpus=0.5, pool="behind")
+
+
+class First(Toy):
+    name = "first"
+
+    def one(self, item):
+        return Kept()
 
 
 class Elsewhere(Square):
@@ -104,3 +118,9 @@ def test_what_is_no_items_fault_ends_the_run_with_its_own_sentence(runner, tmp_p
 
 def test_map_runs_every_argument_once(runner):
     assert sorted(runner.map(abs, range(-9, 0))) == list(range(1, 10))
+
+
+def test_a_model_that_takes_eight_is_handed_eight(runner, tmp_path):
+    """Behind a pool that answers fewer at a time, and although a hand-over is three."""
+    run(runner, tmp_path / "w", First(), Behind(ToySettings(journal=str(tmp_path))), count=20)
+    assert batches(tmp_path) == [8, 8, 4]
