@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
@@ -74,12 +75,19 @@ def cluster() -> Iterator[Cluster]:
     made.shutdown()
 
 
-@pytest.fixture
-def gpu_node(cluster: Cluster) -> Iterator[object]:
-    node = cluster.add_node(num_cpus=NODE_CPUS, num_gpus=1)
+@contextmanager
+def added(cluster: Cluster, gpus: int, cpus: int = NODE_CPUS) -> Iterator[object]:
+    """One more node, for as long as this is open."""
+    node = cluster.add_node(num_cpus=cpus, num_gpus=gpus)
     yield node
     if node in cluster.worker_nodes:
         cluster.remove_node(node)
+
+
+@pytest.fixture
+def gpu_node(cluster: Cluster) -> Iterator[object]:
+    with added(cluster, 1) as node:
+        yield node
 
 
 def run(root: Path, *stages: Stage, count: int = 12, **engine: object) -> dict[str, str]:
@@ -141,16 +149,13 @@ def test_one_gpu_serves_pools_that_do_not_fit_side_by_side(gpu_node: object, tmp
 
 @pytest.mark.slow
 def test_gpus_that_come_late_are_waited_for(cluster: Cluster, tmp_path: Path, capsys: Said) -> None:
-    late = threading.Timer(5.0, lambda: cluster.add_node(num_cpus=NODE_CPUS, num_gpus=1))
-    late.start()
     noting = ToySettings(journal=str(tmp_path))
-    try:
-        gpus = GpuSettings(least=1, wait_seconds=60)
-        assert set(run(tmp_path, Large(noting), gpus=gpus).values()) == {"kept"}
-    finally:
-        late.join()
-        for node in list(cluster.worker_nodes):
-            cluster.remove_node(node)
+    gpus = GpuSettings(least=1, wait_seconds=60)
+    with ThreadPoolExecutor(1) as aside:  # nodes are added by the main thread only
+        states = aside.submit(run, tmp_path, Large(noting), gpus=gpus)
+        time.sleep(5)
+        with added(cluster, 1):
+            assert set(states.result().values()) == {"kept"}
     assert "waiting for 1 GPU (engine.gpus.least)" in capsys.readouterr().err
     assert set(opened(tmp_path, "double")) == {"auto-1"}
 
@@ -160,25 +165,16 @@ def test_gpus_that_come_late_are_waited_for(cluster: Cluster, tmp_path: Path, ca
 def test_a_gpu_node_that_is_lost_and_one_that_joins(gpu_node: object, cluster: Cluster, tmp_path: Path) -> None:
     """In the middle of a pass: what the lost one was at is done by the new one, on a GPU, and nobody is blamed."""
     noting = ToySettings(journal=str(tmp_path), seconds=0.5)
-
-    def swap() -> None:
+    with ThreadPoolExecutor(1) as aside:
+        states = aside.submit(run, tmp_path, Large(noting), count=24)
         while not (tmp_path / "double").exists():
             time.sleep(0.1)
         time.sleep(2)
         cluster.remove_node(gpu_node)
         time.sleep(8)
-        cluster.add_node(num_cpus=NODE_CPUS, num_gpus=1)
-
-    swapping = threading.Thread(target=swap)
-    swapping.start()
-    try:
-        assert set(run(tmp_path, Large(noting), count=24).values()) == {"kept"}
-    finally:
-        swapping.join()
-        for node in list(cluster.worker_nodes):
-            cluster.remove_node(node)
-    assert set(opened(tmp_path, "double")) == {"auto-1"}
-    assert len(opened(tmp_path, "double")) == 2
+        with added(cluster, 1):
+            assert set(states.result().values()) == {"kept"}
+    assert opened(tmp_path, "double") == ["auto-1", "auto-1"]
 
 
 PROFILES = [(profile, gpus) for profile in ("open", "paper") for gpus in (1, 2, 8)]
@@ -194,12 +190,8 @@ def test_the_resources_of_every_profile_run_on_any_number_of_gpus(
     wants = [stage.resources for stage in clip_stages(load_settings(profile)) if not stage.judges]
     noting = ToySettings(journal=str(tmp_path))
     stages = [_wanting(number, resources, noting) for number, resources in enumerate(wants)]
-    cluster.add_node(num_cpus=8, num_gpus=gpus)
-    try:
+    with added(cluster, gpus, cpus=8):
         assert set(run(tmp_path, *stages, count=8).values()) == {"kept"}
-    finally:
-        for node in list(cluster.worker_nodes):
-            cluster.remove_node(node)
     for stage in stages:
         assert set(opened(tmp_path, stage.name)) == {"auto-1" if stage.resources.gpus else "cpu-0"}
 
