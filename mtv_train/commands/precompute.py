@@ -85,6 +85,11 @@ def run(args: argparse.Namespace) -> int:
         ends = [work.encode(part, args.retry_failed) for part in parts]
     for end in ends:
         print(end_line(end))
+        if end.cut:
+            print(
+                f"{end.cut} of {end.clips} captions are longer than the text encoder takes "
+                f"({settings.model.backbone.max_text_seq_length} tokens); their ends are not read"
+            )
         for failure in end.failures[:5]:
             print(f"  {failure['clip']}: {failure['message']}", file=sys.stderr)
     limit = settings.data.loader.max_bad_share

@@ -41,13 +41,23 @@ class VideoEncoder:
 class TextEncoder:
     """A T5 encoder with its tokenizer (of `transformers`)."""
 
-    def __init__(self, tokenizer: Callable[..., Any], model: nn.Module, tokens: int = 226):
+    def __init__(self, tokenizer: Any, model: nn.Module, tokens: int = 226):
         self.tokenizer, self.model, self.tokens = tokenizer, model, tokens
+        self.on_cut: Callable[[str, str], None] | None = None
+        """Is told of each text that is longer, and of its words that are not read."""
+
+    def unread(self, text: str) -> str:
+        """The end of a text of more tokens than are read; nothing of a shorter one."""
+        ids = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
+        over = ids[self.tokens - self.tokenizer.num_special_tokens_to_add() :]
+        return str(self.tokenizer.decode(over, skip_special_tokens=True)).strip() if over else ""
 
     @torch.no_grad()
     def encode(self, text: str) -> Tensor:
         """bf16 (1, tokens, dim), padded to the full length: CogVideoX attends to the pads, so they are kept."""
         device, _ = _home(self.model)
+        if self.on_cut is not None and (words := self.unread(text)):
+            self.on_cut(text, words)
         ids = self.tokenizer(
             text, padding="max_length", max_length=self.tokens, truncation=True, return_tensors="pt"
         ).input_ids

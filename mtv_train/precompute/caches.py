@@ -28,6 +28,8 @@ class Whole(Settings):
     """Clips of the dataset's train split, failed ones included."""
     failed: int
     """Clips of which some or all could not be encoded; training counts and replaces their samples."""
+    cut: int = 0
+    """Clips whose captions are longer than the text encoder takes."""
     dataset: str
     """Where it lay."""
     revision: str
@@ -51,13 +53,15 @@ class Marks:
             return None
         return Whole.model_validate_json(self.store.local(key).read_text(encoding="utf-8"))
 
-    def set(self, part: CachedPart, clips: int, failed: int) -> None:
-        """Notes that every clip has been encoded or has failed for good."""
+    def set(self, part: CachedPart, clips: int, failed: int, cut: int = 0) -> None:
+        """Notes that every clip has been encoded or has failed for good, `cut` of them with the end of its caption
+        left out."""
         stage = PARTS[part](self._settings)
         mark = Whole(
             part=part,
             clips=clips,
             failed=failed,
+            cut=cut,
             dataset=self._settings.data.dataset,
             revision=stage.revision(),
             window=stage.part.window,
@@ -90,6 +94,15 @@ def open_caches(settings: TrainSettings, index: DatasetIndex) -> Caches | None:
             f"want them; run `{command(data.dataset, data.cache, absent)}` with the same settings"
         )
     return Caches(marks.store.root, {part: part_fingerprint(part, settings) for part in data.cached}, data.window)
+
+
+def captions_cut(settings: TrainSettings, index: DatasetIndex) -> int:
+    """How many clips have a caption in the cache that was too long for the text encoder; 0 where none is read from
+    there."""
+    if "text" not in settings.data.cached:
+        return 0
+    whole = Marks(Store(settings.data.cache), settings, index).find("text")
+    return whole.cut if whole is not None else 0
 
 
 def command(dataset: str, cache: str, parts: Iterable[CachedPart]) -> str:

@@ -39,6 +39,8 @@ class PartEnd:
     bytes: int = 0
     failures: list[dict[str, str]] = field(default_factory=list)
     """Clip, shard, error and message of each clip that could not be encoded whole."""
+    cut: int = 0
+    """Clips whose captions are longer than the text encoder takes."""
 
 
 class Precomputation:
@@ -82,7 +84,7 @@ class Precomputation:
         """Encodes what is left of a part, says how it ended, and marks it if it is whole."""
         whole = self.marks.find(part)
         if whole is not None and not (retry_failed and whole.failed):
-            return PartEnd(part, self.clips, worked=False)
+            return PartEnd(part, self.clips, worked=False, cut=whole.cut)
         phase = self.phase(part)
         phase.ledger.compact()
         survey = phase.survey(retry_failed, self._seconds)
@@ -102,7 +104,7 @@ class Precomputation:
         end = self._end(part, phase, worked=survey.pending > 0)
         self._quarantine(end)
         if self.clips == self.index.clips:
-            self.marks.set(part, end.clips, len(end.failures))
+            self.marks.set(part, end.clips, len(end.failures), end.cut)
         return end
 
     def pending(self, part: CachedPart) -> tuple[int, int]:
@@ -158,6 +160,7 @@ class Precomputation:
             else:
                 found.files += len(end.item[Encoded].files)
                 found.bytes += sum(file.bytes for file in end.item[Encoded].files)
+                found.cut += bool(end.item[Encoded].unread)
         return found
 
     def _quarantine(self, end: PartEnd) -> None:

@@ -39,6 +39,8 @@ class Encoded(Record):
 
     name: ClassVar[str] = "encoded"
     files: tuple[Media, ...]
+    unread: str = ""
+    """The end of a caption that is longer than the text encoder takes."""
 
 
 class PartSettings(Settings):
@@ -113,7 +115,11 @@ class Part(Stage):
                     made.append(self._write(key, tensors))
         except SampleError as error:
             return Failed("SampleError", str(error), retryable=error.kind == "read")
-        return Failed("SampleError", "; ".join(bad)) if bad else Kept(Encoded(files=tuple(made)))
+        return Failed("SampleError", "; ".join(bad)) if bad else Kept(self.encoded(tuple(made)))
+
+    def encoded(self, files: tuple[Media, ...]) -> Encoded:
+        """What is recorded of the clip that was encoded last."""
+        return Encoded(files=files)
 
     def _write(self, key: str, tensors: Tensors) -> Media:
         data = save({name: tensor.contiguous().cpu() for name, tensor in tensors.items()})
@@ -199,7 +205,11 @@ class TextPart(Part):
 
     def encode(self, clip: TrainingClip, data: Mapping[str, bytes]) -> Iterator[tuple[str, Tensors | SampleError]]:
         caption = read_caption(clip.window(0), data["txt"], self.window)
+        self.unread = self.encoder.unread(caption)
         yield text_file(caption, self.context.fingerprint), {"text": self.encoder.encode(caption)}
+
+    def encoded(self, files: tuple[Media, ...]) -> Encoded:
+        return Encoded(files=files, unread=self.unread)
 
 
 PARTS: dict[CachedPart, type[Part]] = {part.name: part for part in (LatentsPart, TextPart, AudioPart)}

@@ -77,11 +77,21 @@ class Maker:
                 for pictures in stack.enter_context(closing(made)):
                     writer.add(pictures)
                     seen.add(pictures)
-            remarks = [*material.remarks, *material.length_remarks(seconds)]
+            remarks = [*material.remarks, *self._cut(request), *material.length_remarks(seconds)]
             note = sidecar(request, material, self.model, out, seen, self.pipeline.fps, remarks)
             with atomic(out.with_suffix(".json")) as aside:
                 aside.write_text(json.dumps(note, indent=2, ensure_ascii=False), encoding="utf-8")
         return note
+
+    def _cut(self, request: Request) -> list[str]:
+        """What is to be said of texts that are longer than the text encoder takes."""
+        tokens = self.pipeline.transformer.backbone["max_text_seq_length"]
+        texts = list(request.scenes.values()) or [request.text]
+        return [
+            f"the prompt is longer than the text encoder takes ({tokens} tokens); its end is not read: {words!r}"
+            for words in map(self.pipeline.unread, texts)
+            if words
+        ]
 
     def _identity(self, request: Request, material: Material) -> dict[str, Any]:
         """All that the latents of a video depend on."""

@@ -170,9 +170,15 @@ class MTVPipeline(DiffusionPipeline):
         tokens, dim = (self.transformer.backbone[name] for name in ("max_text_seq_length", "text_embed_dim"))
         if not text:
             return torch.zeros(1, tokens, dim)
-        return TextEncoder(self.tokenizer, self.text_encoder, tokens).encode(
-            prompt_text(text, self.config.prompt_style)
-        )
+        return self._writer.encode(prompt_text(text, self.config.prompt_style))
+
+    def unread(self, text: str) -> str:
+        """The end of a text that is longer than the text encoder takes; nothing of a shorter one."""
+        return self._writer.unread(prompt_text(text, self.config.prompt_style)) if text else ""
+
+    @property
+    def _writer(self) -> TextEncoder:
+        return TextEncoder(self.tokenizer, self.text_encoder, self.transformer.backbone["max_text_seq_length"])
 
     def listen(self, sound: Sound, shape: Shape, firsts: Sequence[int]) -> list[AudioWindows]:
         """What is heard in the windows of `shape.frames` frames that begin at frames `firsts`.

@@ -46,6 +46,7 @@ class Journal:
         self._peak = peak_tflops(settings.log, world.device)
         self._rate = 0.0
         self._last_step = 0
+        self._cut_said = False
         run.mkdir(parents=True, exist_ok=True)
         self._profiler: torch.profiler.profile | None = None
         self._sinks: list[Sink] = []
@@ -82,6 +83,18 @@ class Journal:
         """A sample that could not be used and was replaced."""
         self.meter.bad += 1
         log.warning("bad sample %d: %s: %s (%s); %s instead", bad.k, bad.key, bad.message, bad.kind, bad.replaced_by)
+
+    def caption_cut(self, caption: str, words: str) -> None:
+        """A caption that is longer than the text encoder takes. The first is said, all are counted."""
+        self.meter.cut += 1
+        if not self._cut_said:
+            self._cut_said = True
+            log.warning(
+                "a caption is longer than the text encoder takes (%d tokens), so its end is not read: %r; such "
+                "captions are counted as captions_cut",
+                self._settings.model.backbone.max_text_seq_length,
+                words,
+            )
 
     def report(self, position: Position, stage_steps: int, total_steps: int) -> None:
         """Gather and write the numbers since the last report; on all ranks. Raises `NotFinite`."""

@@ -95,6 +95,8 @@ class Meter:
     norms: list[Tensor] = field(default_factory=list)
     waited: float = 0.0
     bad: int = 0
+    cut: int = 0
+    """Captions of which the text encoder does not read the end."""
     began: float = field(default_factory=time.monotonic)
 
     def add(self, subsets: Sequence[str], losses: Tensor) -> None:
@@ -109,7 +111,13 @@ class Meter:
                 sums[subset][0] += loss
                 sums[subset][1] += 1
         seconds = time.monotonic() - self.began
-        mine = {"sums": dict(sums), "waited": self.waited, "bad": self.bad, "memory": memory_gib(world.device)}
+        mine = {
+            "sums": dict(sums),
+            "waited": self.waited,
+            "bad": self.bad,
+            "cut": self.cut,
+            "memory": memory_gib(world.device),
+        }
         ranks = world.gather(mine)
         totals: dict[str, list[float]] = defaultdict(lambda: [0.0, 0])
         for rank in ranks:
@@ -127,6 +135,7 @@ class Meter:
             "data_wait": max(rank["waited"] for rank in ranks) / seconds,
             "memory_gib": max(rank["memory"] for rank in ranks),
             "bad_samples": sum(rank["bad"] for rank in ranks),
+            "captions_cut": sum(rank["cut"] for rank in ranks),
         }
 
 
@@ -168,6 +177,7 @@ def flat_numbers(numbers: Mapping[str, Any]) -> dict[str, Any]:
 def line(numbers: Mapping[str, Any]) -> str:
     """The log line."""
     losses = " ".join(f"{subset} {loss:.4f}" for subset, loss in numbers["losses"].items())
+    cut = f", {numbers['captions_cut']} captions cut" if numbers.get("captions_cut") else ""
     mfu = f" mfu {numbers['mfu']:.1%}" if numbers.get("mfu") else ""
     return (
         f"step {numbers['step']}/{numbers['steps']}"
@@ -175,5 +185,5 @@ def line(numbers: Mapping[str, Any]) -> str:
         f" loss {numbers['loss']:.4f} ({losses}) grad {numbers['grad_norm']:.3g} lr {numbers['lr']:.2e}"
         f" | {numbers['seconds_per_step']:.2f} s/step {numbers['samples_per_second']:.2f} samples/s"
         f" {numbers['tflops']:.3g} TFLOP/s{mfu} data {numbers['data_wait']:.0%} memory {numbers['memory_gib']:.1f} GiB"
-        f" | {numbers['total_samples']} samples, {numbers['bad_samples']} bad"
+        f" | {numbers['total_samples']} samples, {numbers['bad_samples']} bad{cut}"
     )

@@ -29,7 +29,7 @@ from mtv_train.distributed.mesh import make_mesh
 from mtv_train.distributed.ranks import check_ranks
 from mtv_train.distributed.world import World, join
 from mtv_train.model.transformer import MTVTransformer3DModel
-from mtv_train.precompute.caches import open_caches
+from mtv_train.precompute.caches import captions_cut, open_caches
 from mtv_train.train import components
 from mtv_train.train.checkpoint import committed, sweep
 from mtv_train.train.encoding import sound_encoder, text_encoder, video_encoder
@@ -135,6 +135,8 @@ def make_trainer(
     held_out, validate = make_validations(settings, run, world, index, encoders, vae, step)
     flops = flops_of(settings)
     journal = Journal(settings, run, world, flops.forward + flops.backward, on_report)
+    if encoders.text is not None:
+        encoders.text.on_cut = journal.caption_cut
     return Trainer(
         settings,
         run,
@@ -159,6 +161,8 @@ def make_inputs(settings: TrainSettings, world: World, skip_empty: bool) -> tupl
     for notice in notices:
         log.warning("%s", notice)
     caches = open_caches(settings, index)
+    if cut := captions_cut(settings, index):
+        log.warning("%d clips: the text encoder does not read the end of their captions, which are too long", cut)
 
     def loader(mix: StageMix, samples_seen: int, on_bad: Callable[[BadSample], None]) -> Loader:
         return Loader(

@@ -22,7 +22,7 @@ from mtv_train.data.batch import BadSample, Batch
 from mtv_train.data.index import DatasetIndex
 from mtv_train.data.loader import Loader
 from mtv_train.data.order import StageMix
-from mtv_train.precompute.caches import open_caches
+from mtv_train.precompute.caches import captions_cut, open_caches
 from mtv_train.precompute.encode import Precomputation
 from mtv_train.recipes import load
 from mtv_train.train.session import Options, make_encoders, train
@@ -259,6 +259,18 @@ def test_what_cannot_be_done_is_said_at_once(dataset: Path, tmp_path: Path, caps
     assert precompute(tmp_path / "absent", tmp_path / "new") == 2
     assert "neither a finished DEMIX dataset" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_captions_that_are_too_long_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where they are made, where that is asked again, and where training reads them. The tiny model reads 15 bytes."""
+    clips = [TinyClip(0, caption="A street in the rain."), TinyClip(1), TinyClip(2, caption="A street by night, seen.")]
+    dataset, cache = write_tars(tmp_path / "tars", clips), tmp_path / "cache"
+    for _ in range(2):
+        assert precompute(dataset, cache, "--what", "text") == 0
+        assert "2 of 3 captions are longer than the text encoder takes (16 tokens)" in capsys.readouterr().out
+    settings = settings_of(dataset, cache, "data.cached=[text]")
+    assert captions_cut(settings, DatasetIndex.open(settings.data)) == 2
+    assert captions_cut(settings_of(dataset), DatasetIndex.open(settings.data)) == 0
 
 
 def test_a_dry_run_counts_and_writes_nothing(

@@ -179,3 +179,15 @@ def test_what_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "there is no such folder; name what `mtv_train export RUN OUT` wrote" in capsys.readouterr().err
     assert sample(tmp_path, *FAST, "-o", tmp_path / "out.mp4") == 2
     assert "holds neither model_index.json (a whole pipeline) nor transformer/" in capsys.readouterr().err
+
+
+def test_the_words_that_are_not_read_are_in_the_sidecar(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tiny model's text encoder reads 15 bytes and an end mark."""
+    for prompt, said in (("A street.", []), ("A street in the rain.", ["'rain.'"])):
+        assert sample(model, "--prompt", prompt, "--steps", "1", "-o", tmp_path / "o.mp4") == 0
+        remarks = json.loads((tmp_path / "o.json").read_text())["remarks"]
+        cut = "the prompt is longer than the text encoder takes (16 tokens); its end is not read: "
+        assert [remark.removeprefix(cut) for remark in remarks if remark.startswith(cut)] == said
+        assert cut in capsys.readouterr().err or not said

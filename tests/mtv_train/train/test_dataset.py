@@ -3,6 +3,7 @@ a dataset that changed is refused; bad samples are in the log."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,18 @@ def test_another_dataset_in_the_same_place_is_refused(uninterrupted: tuple[Path,
     moved = write_tars(tmp_path / "moved", list(reversed(CLIPS)), per_tar=2)
     assert in_ranks(1, trained, settings_of(moved), tmp_path / "run") == [""], "the same clips elsewhere are no change"
     assert losses(tmp_path / "run") == losses(uninterrupted[1])
+
+
+def test_captions_that_are_too_long_are_counted(tmp_path: Path) -> None:
+    """The tiny model's text encoder reads 16 bytes."""
+    clips = [TinyClip(0, caption="A street in the rain."), TinyClip(1, caption="Short.")]
+    dataset = write_tars(tmp_path / "tars", clips)
+    assert in_ranks(1, trained, settings_of(dataset), tmp_path / "run") == [""]
+    rows = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    text = (tmp_path / "run/logs/rank-0.log").read_text()
+    long = sum("clip0000" in line for line in (tmp_path / "run/samples-0.jsonl").read_text().splitlines())
+    assert sum(row["captions_cut"] for row in rows) == long > 0
+    assert text.count("longer than the text encoder takes (16 tokens), so its end is not read: 'rain.'") == 1
 
 
 def test_a_bad_sample_is_in_the_log_with_its_reason(tmp_path: Path) -> None:
