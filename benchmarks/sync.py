@@ -54,7 +54,8 @@ KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "webm, VP8, Vorbis": ("webm", ("-c:v", "libvpx", "-deadline", "realtime", "-b:v", "1M"), ("-c:a", "libvorbis")),
     "ts, H.264, AAC": ("ts", X264, ("-c:a", "aac")),
     "ts, MPEG-2, AC-3": ("ts", MPEG2, ("-c:a", "ac3")),
-    "mpg, MPEG-2, MP2": ("mpg", MPEG2, ("-c:a", "mp2")),
+    "mpg, MPEG-2, MP2": ("mpg", ("-vf", "noise=alls=30:allf=t", *MPEG2), ("-c:a", "mp2")),
+    "mpg, MPEG-2 of 60 bytes, MP2": ("mpg", MPEG2, ("-c:a", "mp2")),
     "mxf, MPEG-2, PCM": ("mxf", MPEG2, ("-c:a", "pcm_s16le")),
     "avi, MPEG-4, PCM": ("avi", MPEG4, ("-c:a", "pcm_s16le")),
     "avi, MPEG-4, MP3": ("avi", MPEG4, ("-c:a", "libmp3lame")),
@@ -68,6 +69,8 @@ CANNOT = {"avi": ("delayed", "early", "gap"), "mxf": ("delayed", "early", "gap")
 """What these cannot state but as silence: AVI and MXF hold no times, and PCM in MOV has no gaps."""
 NOT_STATED = {
     "avi, MPEG-4, MP3": "AVI has no place for the encoder's delay (23 ms); FFmpeg repeats the first picture instead",
+    "mpg, MPEG-2 of 60 bytes, MP2": "several frames begin in one packet of 2 KB, which states a time for one of them; "
+    "FFmpeg counts the others and may be off by two at a key frame, as no film with noise in its pictures is",
     "mkv, H.264, DTS": "FFmpeg's encoder delays by a block of 512 samples, and says nothing of it",
 }
 """Kinds whose files are out of step themselves, and why."""

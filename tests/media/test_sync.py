@@ -16,15 +16,9 @@ QUICK = (
 TESTED = [*QUICK, *(case for case in cases() if case not in QUICK and case.kind not in NOT_STATED)]
 
 
-def marks(case: Case) -> list[pytest.MarkDecorator]:
-    """Between the stamps of a programme stream libav counts B-frames wrongly at some scene changes: by two frames."""
-    wrong = case.ending == "mpg" and (case.fps == "60" or case.sound in ("delayed", "early"))
-    return [*([] if case in QUICK else [pytest.mark.slow]), *([pytest.mark.xfail(strict=False)] if wrong else [])]
-
-
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(case, marks=marks(case)) for case in TESTED],
+    [pytest.param(case, marks=[] if case in QUICK else pytest.mark.slow) for case in TESTED],
     ids=lambda case: f"{case.kind} {case.fps} {case.sample_rate} {case.sound}",
 )
 def test_flash_and_click_come_together(tmp_path: Path, case: Case) -> None:
