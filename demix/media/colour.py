@@ -10,10 +10,14 @@ system gamma is applied to each colour, as ffmpeg's zscale does: film that was m
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from demix.records import VideoStream
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 TRANSFERS = {
     1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 11: "iec61966-2-4",
@@ -54,13 +58,22 @@ SIZE = 33
 
 def source_of(video: VideoStream) -> tuple[str, str] | None:
     """(transfer, primaries) that must be converted, None for ordinary film."""
-    primaries = video.primaries
-    if video.transfer in HDR and primaries not in _CHROMATICITIES:
+    return _to_convert(video.transfer, video.primaries, video.matrix)
+
+
+def source_of_frame(frame: VideoFrame) -> tuple[str, str] | None:
+    """The same of a decoded frame."""
+    said = TRANSFERS.get(frame.color_trc, ""), PRIMARIES.get(frame.color_primaries, "")
+    return _to_convert(*said, MATRICES.get(frame.colorspace, ""))
+
+
+def _to_convert(transfer: str, primaries: str, matrix: str) -> tuple[str, str] | None:
+    if transfer in HDR and primaries not in _CHROMATICITIES:
         primaries = "bt2020"
-    if not primaries and video.matrix in ("bt2020nc", "bt2020c"):
+    if not primaries and matrix in ("bt2020nc", "bt2020c"):
         primaries = "bt2020"
     wide = primaries in _CHROMATICITIES and primaries != "bt709"
-    return (video.transfer if video.transfer in HDR else "bt1886", primaries) if video.transfer in HDR or wide else None
+    return (transfer if transfer in HDR else "bt1886", primaries) if transfer in HDR or wide else None
 
 
 def is_rgb(pixel_format: str) -> bool:
@@ -74,7 +87,27 @@ def table(transfer: str, primaries: str, peak: float, size: int = SIZE) -> np.nd
     `peak` is the brightness of the film's highlights in cd/m2; it becomes white where it is above that.
     """
     steps = np.linspace(0.0, 1.0, size)
-    coded = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1)
+    return converted(np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1), transfer, primaries, peak)
+
+
+def as_bt709(frame: VideoFrame, width: int, height: int, peak: float, interpolation: str = "BICUBIC") -> np.ndarray:
+    """A decoded frame as a clip has it, uint8 RGB (height, width, 3), not turned: one reading of a film's colours for
+    builder, trainer and metrics. `peak`: see `table`."""
+    source = source_of_frame(frame)
+    if source is None:
+        return frame.reformat(width, height, "rgb24", interpolation=interpolation).to_ndarray()
+    coded = frame.reformat(width, height, "rgb48le", interpolation=interpolation).to_ndarray() / 65535
+    return np.rint(255 * converted(coded, *source, peak)).astype(np.uint8)
+
+
+def highlights(frame: VideoFrame, transfer: str) -> float:
+    """cd/m2 that one pixel in a thousand of an HDR picture exceeds."""
+    coded = frame.to_ndarray(format="rgb48le")[::2, ::2].astype(np.float64) / 65535
+    return float(np.quantile(luminance(coded, transfer) @ (0.2627, 0.6780, 0.0593), 0.999))
+
+
+def converted(coded: np.ndarray, transfer: str, primaries: str, peak: float) -> np.ndarray:
+    """The clip's coded RGB (..., 3) in 0..1 for the film's; see `table`."""
     light = luminance(coded, transfer) / WHITE
     light = np.maximum(light @ _conversion(primaries, "bt709").T, 0.0)
     brightest = light.max(axis=-1, keepdims=True)

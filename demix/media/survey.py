@@ -22,7 +22,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from demix.media.colour import HDR, luminance
+from demix.media.colour import HDR, highlights
 
 _SCOUT, _RUN = 4, 12
 """Frames of a run: so many of telecined film hold a combed one; two of its cycles, and what a filter needs to begin."""
@@ -168,9 +168,3 @@ def combed_share(luma: np.ndarray) -> float:
     other, same = cv2.absdiff(luma[:-2], luma[1:-1]), cv2.absdiff(luma[:-2], luma[2:])
     steps = [cv2.resize(lines, size, interpolation=cv2.INTER_AREA).astype(np.float32) for lines in (other, same)]
     return float(((steps[0] > _COMB_STEP) & (steps[0] > _COMB_RATIO * steps[1])).mean())
-
-
-def highlights(frame: VideoFrame, transfer: str) -> float:
-    """cd/m2 that one pixel in a thousand of an HDR picture exceeds."""
-    coded = frame.to_ndarray(format="rgb48le")[::2, ::2].astype(np.float64) / 65535
-    return float(np.quantile(luminance(coded, transfer) @ (0.2627, 0.6780, 0.0593), 0.999))

@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 
 from demix.media import sandbox
 from demix.media.audio import resample
+from demix.media.colour import as_bt709
 from demix.media.container import Part, frame_pts, open_container
 from demix.media.errors import MediaError
 from demix.media.layouts import GAINS, gains, sides, within_full_scale
@@ -154,6 +155,7 @@ def _upright(frame: VideoFrame, facts: Probe, part: Probe) -> np.ndarray:
     """As a player shows it, uint8 RGB, of the film's size."""
     orientation = Orientation(part.video.mirrored, part.video.rotation)
     size = facts.video.width, facts.video.height
-    picture = frame.reformat(*(size[::-1] if orientation.sideways else size), format="rgb24").to_ndarray()
+    stored = size[::-1] if orientation.sideways else size
+    picture = as_bt709(frame, *stored, part.video.peak_nits)
     # Rows of a frame may be padded: without the copy the array is a view with gaps.
     return np.ascontiguousarray(orientation.upright(picture))

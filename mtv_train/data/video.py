@@ -12,6 +12,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
+from demix.media.colour import HDR, as_bt709, highlights, source_of_frame
 from demix.media.orientation import Orientation
 from mtv_train.data.errors import SampleError
 from mtv_train.data.settings import WindowSettings
@@ -103,20 +104,33 @@ def _pictures(
     """The frames, of pixels of that shape, scaled and cropped, or None if there are too few."""
     pictures = np.empty((window.frames, 3, window.height, window.width), np.uint8)
     number, before = 0, None
+    peak: float | None = None  # of the first frame: a window has one brightness
     scaler = VideoReformatter()  # one for all frames: making its tables costs more than scaling a frame
     for frame in shown:
         if frame is before:
             pictures[number] = pictures[number - 1]
         else:
-            _fill(pictures[number], frame, place, shape, scaler)
+            peak = _peak(frame) if peak is None else peak
+            _fill(pictures[number], frame, place, shape, scaler, peak)
         number, before = number + 1, frame
     return pictures if number == window.frames else None
 
 
+def _peak(frame: Any) -> float:
+    source = source_of_frame(frame)
+    return highlights(frame, source[0]) if source and source[0] in HDR else 0.0
+
+
 def _fill(
-    picture: np.ndarray, frame: Any, place: tuple[float, float], shape: Fraction | None, scaler: VideoReformatter
+    picture: np.ndarray,
+    frame: Any,
+    place: tuple[float, float],
+    shape: Fraction | None,
+    scaler: VideoReformatter,
+    peak: float,
 ) -> None:
-    """Writes a frame as a player shows it into `picture` (3, height, width): scaled to cover it, then cropped."""
+    """Writes a frame as a player shows it into `picture` (3, height, width): scaled to cover it, then cropped; in
+    BT.709, `peak` being the cd/m2 of the highlights of an HDR film."""
     _, height, width = picture.shape
     orientation = Orientation.of(frame)
     full_width, full_height = orientation.shown_size(frame.width, frame.height, shape)
@@ -126,6 +140,10 @@ def _fill(
     # Planes of green, blue and red: what a tensor wants, without a transposition.
     method = "AREA" if scale < 1 else "BICUBIC"
     size = (tall, wide) if orientation.sideways else (wide, tall)
+    if source_of_frame(frame) is not None:
+        rgb = orientation.upright(as_bt709(frame, *size, peak, method))
+        picture[:] = rgb[top : top + height, left : left + width].transpose(2, 0, 1)
+        return
     scaled = scaler.reformat(frame, *size, "gbrp", interpolation=method, threads=1)
     for channel, plane in zip((1, 2, 0), scaled.planes, strict=True):
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[:, : size[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from demix.media.command import ffmpeg_binary
 from demix.media.cut import CutSettings, cut
 from demix.media.limits import MediaLimits
 from demix.media.probe import probe
+from demix.media.whole import read_whole
 from demix.records import Clip, VideoStream
+from mtv_train.data.settings import WindowSettings
+from mtv_train.data.video import decode_window
 
 LIMITS = MediaLimits()
 BARS = "smptehdbars=s=320x180:r=24:d=0.5"
@@ -108,6 +112,39 @@ def test_the_recorded_film(shared_faults: Path) -> None:
     assert (video.transfer, video.primaries, video.matrix) == ("smpte2084", "bt2020", "bt2020nc")
     assert np.abs(rgb(frame)[60, 60] * 255 - 188).max() < 8
     assert (frame.color_trc, frame.color_primaries, frame.colorspace) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["PQ", *(pytest.param(name, marks=pytest.mark.slow) for name in ("HLG", "Display P3", "BT.709, 10 bits"))]
+)
+def test_trainer_and_metrics_see_the_colours_of_the_clip(tmp_path: Path, name: str) -> None:
+    filters, encoder, _ = FILMS[name]
+    path = made(tmp_path / "film.mkv", filters, encoder)
+    clip = rgb(as_clip(path)[1])
+    whole = read_whole(path, LIMITS, 1).pictures[0] / 255
+    window = WindowSettings(frames=9, height=176, width=320, fps="24")
+    seen = decode_window(path.read_bytes(), "film", 0, window)[0].transpose(1, 2, 0) / 255
+    for picture, shown in ((whole, clip), (seen, clip[2:-2])):
+        off = difference(picture, shown)
+        assert off.mean() < 1.5
+        assert np.quantile(off, 0.99) < 6
+
+
+def as_709_of_601(picture: np.ndarray) -> np.ndarray:
+    """RGB that was made of BT.709's Y, U and V with BT.601's matrix, made with the right one."""
+    y = picture @ (0.299, 0.587, 0.114)
+    u, v = (picture[..., 2] - y) / 1.772, (picture[..., 0] - y) / 1.402
+    red, blue = y + 1.5748 * v, y + 1.8556 * u
+    return np.clip(np.stack([red, (y - 0.2126 * red - 0.0722 * blue) / 0.7152, blue], axis=-1), 0, 1)
+
+
+def test_the_recorded_film_is_its_reference_read_with_the_right_matrix(tmp_path: Path, shared_faults: Path) -> None:
+    """The reference's green is 13, 222, 3 where 75 % bars have 0, 191, 0: its maker took BT.709 for BT.601."""
+    shutil.copy(shared_faults / "builder/sdr_reference.mp4", tmp_path / "reference.mp4")
+    shutil.copy(shared_faults / "builder/11_hdr_pq.mp4", tmp_path / "film.mp4")
+    reference, film = (rgb(as_clip(tmp_path / name)[1]) for name in ("reference.mp4", "film.mp4"))
+    assert difference(film, reference).mean() < 5.5
+    assert difference(film, as_709_of_601(reference)).mean() < 3
 
 
 def coded(nits: float) -> float:
