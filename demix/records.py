@@ -46,6 +46,31 @@ class Media(Record):
     bytes: int
 
 
+class Bars(Record):
+    """Black bars around a picture, in pixels of the film as it is displayed."""
+
+    kind: Literal["none", "letterbox", "pillarbox", "windowbox", "changing"] = "none"
+    """Of a film, `changing`: its shots have different bars, and the numbers are what all of them have."""
+    left: int = 0
+    top: int = 0
+    right: int = 0
+    bottom: int = 0
+
+    @classmethod
+    def of(cls, left: int, top: int, right: int, bottom: int) -> Bars:
+        """Of a shot."""
+        rows, columns = bool(top or bottom), bool(left or right)
+        kind: Literal["none", "letterbox", "pillarbox", "windowbox"] = "letterbox" if rows else "none"
+        if columns:
+            kind = "windowbox" if rows else "pillarbox"
+        return cls(kind=kind, left=left, top=top, right=right, bottom=bottom)
+
+    @property
+    def sides(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom
+
+
 # --- subjects: what has an identity and is accounted for -------------------------------------------------------------
 
 
@@ -106,6 +131,8 @@ class Clip(Subject):
     start_pts: int
     end_pts: int
     time_base: str
+    bars: Bars | None = None
+    """Around its picture; null where they were not measured."""
 
     @property
     def key(self) -> str:
@@ -125,9 +152,14 @@ class Clip(Subject):
         return self.end - self.start
 
 
-def clip_id(source_id: str, start_pts: int, end_pts: int, cut_version: int = CUT_VERSION) -> str:
-    """16 hex digits that depend on what the clip is, not on where its file lies. No dot: WebDataset splits there."""
+def clip_id(
+    source_id: str, start_pts: int, end_pts: int, cut_version: int = CUT_VERSION, bars: Bars | None = None
+) -> str:
+    """16 hex digits that depend on what the clip is, not on where its file lies: its span, and the bars around its
+    picture where it has any. No dot: WebDataset splits there."""
     text = f"{source_id}:{start_pts}:{end_pts}:{cut_version}"
+    if bars is not None and any(bars.sides):
+        text += ":" + ",".join(map(str, bars.sides))
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -140,6 +172,9 @@ class VideoStream(Record):
     width: int
     """As displayed, after rotation."""
     height: int
+    stored_width: int = 0
+    """As decoded, before rotation and with whatever shape pixels have; 0 in datasets of before."""
+    stored_height: int = 0
     rotation: int
     """Degrees clockwise that a player turns the picture: 0, 90, 180 or 270."""
     mirrored: bool = False
@@ -243,6 +278,8 @@ class Shot(Record):
     end_pts: int
     begins: Literal["start", "cut", "gradual", "split"]
     ends: Literal["end", "cut", "gradual", "split"]
+    bars: Bars | None = None
+    """Null in datasets of before, and where they are not looked for."""
 
 
 class Shots(Model):
@@ -253,6 +290,8 @@ class Shots(Model):
     """0-based index, in display order, of the first frame of each new shot (hard cuts)."""
     graduals: tuple[tuple[int, int], ...]
     """[first, last] frame index of each fade or dissolve."""
+    bars: Bars | None = None
+    """Those of the film."""
 
 
 # --- clip records ----------------------------------------------------------------------------------------------------
@@ -280,6 +319,11 @@ class ClipMedia(Record):
     """Level of the film's centre channel alone, where dialogue lies; null where it has none."""
     rest_db: float | None = None
     """Level of all other channels, as they are in the mix; null where there is no centre channel."""
+    bars: Bars | None = None
+    """Black bars around the film's picture in this shot; null in datasets of before, and where they were not looked
+    for."""
+    cropped: bool = False
+    """Whether they were cut off."""
 
 
 class AudioQuality(Model):

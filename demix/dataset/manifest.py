@@ -19,7 +19,7 @@ from demix.dataset.sample import CLIP_RECORDS
 from demix.dataset.schema import RowWriter, SchemaError
 from demix.dataset.tar import sha256_of
 from demix.lazy import text_of
-from demix.records import SCHEMA_VERSION, Candidate, Clip, Probe, Record, Shots, Subsets
+from demix.records import SCHEMA_VERSION, Candidate, Clip, ClipMedia, Probe, Record, Shots, Subsets
 from demix.store import Place, Store
 
 Table = Literal["clips", "sources", "rejects", "quarantine"]
@@ -139,11 +139,13 @@ def write_manifests(dataset: Place, rows: Iterable[Row]) -> ManifestCommit:
 
 def kept_clip(row: Mapping[str, Any]) -> KeptClip:
     """A row of clips.parquet as it was written. Raises pydantic's ValidationError if a column is not what it says."""
-    fields = {name: row[name] for name in Clip.model_fields if name != "id"}
-    records = {kind.name: row[kind.name] for kind in CLIP_RECORDS if row[kind.name] is not None}
+    fields = {name: row[name] for name in Clip.model_fields if name not in ("id", "bars")}
+    texts = {kind: row[kind.name] for kind in CLIP_RECORDS if row[kind.name] is not None}
+    records = {kind.name: kind.model_validate_json(text) for kind, text in texts.items()}
+    media = records.get(ClipMedia.name)
     return KeptClip(
-        Clip(id=row["clip_id"], **fields),
-        {kind.name: kind.model_validate_json(records[kind.name]) for kind in CLIP_RECORDS if kind.name in records},
+        Clip(id=row["clip_id"], **fields, bars=media.bars if isinstance(media, ClipMedia) else None),
+        records,
         row["split"],
         row["shard"],
     )
@@ -154,7 +156,7 @@ def clip_columns(kept: KeptClip) -> dict[str, Any]:
     clip = kept.clip
     subsets = kept.records[Subsets.name]
     assert isinstance(subsets, Subsets)
-    columns = clip.model_dump(exclude={"id"}) | _span(clip)
+    columns = clip.model_dump(exclude={"id", "bars"}) | _span(clip)
     columns |= {"clip_id": clip.id, "split": kept.split, "signature": subsets.signature, "shard": kept.shard}
     names = (kind.name for kind in CLIP_RECORDS)
     return columns | {name: text_of(kept.records, name) if name in kept.records else None for name in names}

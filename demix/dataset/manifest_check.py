@@ -100,7 +100,7 @@ class _Clips:
             return
         if wrong := sorted(key for key, value in columns.items() if row[key] != value):
             yield f"clip {name}: the columns {', '.join(wrong)} contradict its records and span"
-        if clip_id(source, kept.clip.start_pts, kept.clip.end_pts) != name:
+        if clip_id(source, kept.clip.start_pts, kept.clip.end_pts, bars=kept.clip.bars) != name:
             yield f"clip {name}: its id is not that of its source and span"
         yield from self._place(row, sample)
 

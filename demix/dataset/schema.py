@@ -80,7 +80,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
         ),
     ),
     "clips": (
-        Column("clip_id", _TEXT, "hash of source_id, span and cut version; rows are sorted by it"),
+        Column("clip_id", _TEXT, "hash of source_id, span, cut version and bars, if any; rows are sorted by it"),
         *_IDENTITY,
         Column("ordinal", _INT, "0 for the source's first clip"),
         Column("start_pts", _INT, "first pts of the clip on the source's video stream"),

@@ -38,6 +38,18 @@ _BITEXACT: dict[str, Any] = {"map_metadata": -1, "map_chapters": -1, "fflags": "
 
 
 @dataclass(frozen=True)
+class Crop:
+    """A part of upright pictures of `of_width` and `of_height`, in pixels as stored; all even, as chroma asks for."""
+
+    of_width: int
+    of_height: int
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Everything that decides a clip's pictures."""
 
@@ -52,6 +64,8 @@ class Recipe:
     height: int
     rotation: int
     mirrored: bool
+    crop: Crop | None
+    """What is left of upright pictures without their bars; None: all of them."""
     fields: Literal["progressive", "interlaced", "telecined"]
     first_field: Literal["", "top", "bottom"]
     time_base: str

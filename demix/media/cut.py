@@ -10,18 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import soundfile
 from pydantic import Field, field_validator
 
-from demix.config import Settings
+from demix.config import Added, Settings
 from demix.errors import MachineSuspected
 from demix.lazy_module import lazy_module
 from demix.machine import check_room
 from demix.media import sandbox
 from demix.media.colour import is_rgb, source_of, write_table
 from demix.media.command import (
+    Crop,
     Opened,
     Recipe,
     SoundRecipe,
@@ -38,7 +39,7 @@ from demix.media.layouts import GAINS, by_count, pan, pan_one
 from demix.media.limits import MediaLimits
 from demix.media.parts import pictures_of, sound_for, within_part
 from demix.media.sound import Sound, assemble, write_raw
-from demix.records import AudioStream, Clip, Probe, VideoStream
+from demix.records import AudioStream, Bars, Clip, Probe, VideoStream
 from demix.scratch import temporary_folder
 
 av: Any = lazy_module("av")
@@ -77,6 +78,9 @@ class CutSettings(Settings):
     """Bits of a FLAC sample. 16 is below the noise floor of film sound."""
     max_sample_rate: int = Field(default=48000, ge=8000)
     """Hz. Sources with more are resampled to it, others keep their rate."""
+    crop_bars: Annotated[bool, Added()] = True
+    """Whether black bars are cut off. What they are is recorded either way; clips of films that were indexed before
+    bars were measured keep theirs."""
     ffmpeg: str = ""
     """Path or name of an ffmpeg (6 or newer, with libx264) to use instead of imageio-ffmpeg's; empty: that one."""
 
@@ -103,6 +107,7 @@ class Cut:
     gain_db: float
     centre_db: float | None
     rest_db: float | None
+    cropped: bool
 
 
 def cut(
@@ -139,6 +144,7 @@ def cut(
         gain_db=heard.gain_db,
         centre_db=heard.centre_db,
         rest_db=heard.rest_db,
+        cropped=recipe.crop is not None,
     )
 
 
@@ -203,7 +209,8 @@ def _recipe(probe: Probe, clip: Clip, settings: CutSettings) -> Recipe:
     video = probe.video
     fps = Fraction(video.average_rate if settings.fps == "native" else settings.fps)
     tick = Fraction(clip.time_base)
-    width, height = _size(video, settings.short_side)
+    crop, shown = _crop(video, clip.bars) if settings.crop_bars else (None, (video.width, video.height))
+    width, height = _size(*shown, settings.short_side)
     colours = source_of(video)
     return Recipe(
         video_index=video.index,
@@ -218,6 +225,7 @@ def _recipe(probe: Probe, clip: Clip, settings: CutSettings) -> Recipe:
         height=height,
         rotation=video.rotation,
         mirrored=video.mirrored,
+        crop=crop,
         fields=video.fields,
         first_field=video.first_field,
         time_base=clip.time_base,
@@ -269,10 +277,25 @@ def _channel_names(audio: AudioStream) -> tuple[str, ...]:
     return audio.channel_names or by_count(audio.channels)
 
 
-def _size(video: VideoStream, short_side: int) -> tuple[int, int]:
-    """Even width and height: the shorter side `short_side` or the source's own, whichever is less."""
-    scale = min(Fraction(1), Fraction(short_side, min(video.width, video.height)))
-    return max(2, 2 * round(video.width * scale / 2)), max(2, 2 * round(video.height * scale / 2))
+def _size(width: int, height: int, short_side: int) -> tuple[int, int]:
+    """Even width and height: the shorter side `short_side` or that of the picture shown, whichever is less."""
+    scale = min(Fraction(1), Fraction(short_side, min(width, height)))
+    return max(2, 2 * round(width * scale / 2)), max(2, 2 * round(height * scale / 2))
+
+
+def _crop(video: VideoStream, bars: Bars | None) -> tuple[Crop | None, tuple[int, int]]:
+    """What is left without the bars, and its displayed width and height. Rounded inwards to even lines: fields are
+    whole frames by then, so that chroma asks for no more."""
+    shown = video.width, video.height
+    if bars is None or not any(bars.sides):
+        return None, shown
+    stored = (video.stored_width, video.stored_height) if video.stored_width else shown
+    size = stored[::-1] if video.rotation in (90, 270) and video.stored_width else stored
+    across, down = (Fraction(part, whole) for part, whole in zip(size, shown, strict=True))
+    left, right = (2 * math.ceil(round(bar * across) / 2) for bar in (bars.left, bars.right))
+    top, bottom = (2 * math.ceil(round(bar * down) / 2) for bar in (bars.top, bars.bottom))
+    width, height = (size[0] - left - right) // 2 * 2, (size[1] - top - bottom) // 2 * 2
+    return Crop(*size, left, top, width, height), (max(1, round(width / across)), max(1, round(height / down)))
 
 
 def _sample_rate(source: int, most: int) -> int:

@@ -31,6 +31,10 @@ def pictures(source: Any, recipe: Recipe, table: Path) -> Any:
         stream = stream.filter("decimate", cycle=5).filter("tpad", stop=1, stop_mode="clone")
     stream = stream.filter("fps", fps=str(recipe.fps), round="up", start_time=0)
     stream = stream.filter("tpad", stop=-1, stop_mode="clone")
+    if (crop := recipe.crop) is not None:
+        # Where a film changes its size on the way, `scale` keeps the size that `crop` was made for.
+        stream = stream.filter("scale", crop.of_width, crop.of_height, flags=_SCALE)
+        stream = stream.filter("crop", crop.width, crop.height, crop.left, crop.top)
     return _scaled(stream, recipe, table).filter("setsar", "1")
 
 

@@ -247,6 +247,8 @@ def _video_facts(container: InputContainer, index: int, times: Times, limits: Me
         "codec": stream.codec_context.codec.canonical_name,
         "width": width,
         "height": height,
+        "stored_width": first.width,
+        "stored_height": first.height,
         "rotation": orientation.rotation,
         "mirrored": orientation.mirrored,
         "pixel_format": first.format.name,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from demix.config import Settings
+from demix.config import Added, Settings
 from demix.media import sandbox
+from demix.media.bars import LOOK, NO_LOOKS
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.parts import pictures_of, shift_of
@@ -29,6 +30,9 @@ class ScanSettings(Settings):
     path: Literal["exact", "fast"] = "exact"
     """`exact`: every frame is decoded. `fast`: of H.264, HEVC and MPEG-4 in mp4 and mkv, most frames that no other
     refers to are blended from their neighbours (see `demix.media.skip`; benchmarks/results/index.md has both)."""
+    bars_per_second: Annotated[float, Added()] = Field(default=4.0, ge=0, le=30)
+    """Frames a second on which black bars are looked for; 0: they are not measured. Films that were indexed before this
+    was done stay as they are; another number, such as 5, has them indexed anew."""
 
 
 def scan(
@@ -38,9 +42,12 @@ def scan(
     limits: MediaLimits,
     threads: int = 1,
     parts: Sequence[Probe] = (),
+    looks: list[np.ndarray] | None = None,
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """Yields (pts, picture) of every frame in display order: strictly ascending pts in ticks of the stream's time base,
     uint8 BGR (height, width, 3), not rotated. `parts`: of a film that has several (`Probe.parts`).
+
+    Where `looks` is given it gets what was seen of black bars meanwhile, see `demix.media.bars.bars_of`.
 
     A frame that does not decode is left out; so is what comes after the point where the container itself breaks. Raises
     `MediaError`: `decode` if no frame decodes at all, and `timeout`, `crash`, `limits` of the child.
@@ -48,7 +55,7 @@ def scan(
     frames = 0
     shape = _small_size(video, settings.side)
     for record in _records(source, video, settings, limits, threads, None, parts):
-        for pts, picture in _unpacked(record, shape):
+        for pts, picture in _unpacked(record, shape, looks):
             frames += 1
             yield pts, picture
     if not frames:
@@ -73,6 +80,8 @@ class SpanScan:
         span: tuple[int | None, int | None, int],
         threads: int = 1,
     ):
+        self.looks = [NO_LOOKS]
+        """Of the frames that have passed; see `demix.media.bars.bars_of`."""
         self._shape = _small_size(video, settings.side)
         self._records = _records(source, video, settings, limits, threads, span)
         try:
@@ -83,7 +92,7 @@ class SpanScan:
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         for record in self._records:
-            yield from _unpacked(record, self._shape)
+            yield from _unpacked(record, self._shape, self.looks)
 
     def close(self) -> None:
         """Ends the child."""
@@ -116,6 +125,7 @@ def _records(
             }
             for part in parts
         ],
+        "looks": settings.bars_per_second,
     }
     return sandbox.stream("demix.media.small:read", arguments, limits, seconds=limits.scan_seconds)
 
@@ -127,9 +137,15 @@ def _small_size(video: VideoStream, side: int) -> tuple[int, int]:
     return 2 * max(1, round(height / shrink / 2)), 2 * max(1, round(width / shrink / 2))
 
 
-def _unpacked(record: bytearray, shape: tuple[int, int]) -> Iterator[tuple[int, np.ndarray]]:
-    """What `demix.media.small.read` packs: the pts of some frames, then their pictures."""
+def _unpacked(
+    record: bytearray, shape: tuple[int, int], looks: list[np.ndarray] | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """What `demix.media.small.read` packs: how many frames, their pts, their pictures, and looks at some of them."""
     height, width = shape
-    count = len(record) // (8 + height * width * 3)
-    pictures = np.frombuffer(record, np.uint8, offset=8 * count).reshape(count, height, width, 3)
-    return zip(np.frombuffer(record, np.int64, count).tolist(), pictures, strict=True)
+    (count,) = np.frombuffer(record, np.int64, 1).tolist()
+    times = np.frombuffer(record, np.int64, count, 8)
+    ends = 8 + count * (8 + height * width * 3)
+    pictures = np.frombuffer(record, np.uint8, count * height * width * 3, 8 + 8 * count)
+    if looks is not None and len(record) > ends:
+        looks.append(np.frombuffer(bytes(record[ends:]), np.int64).reshape(-1, 1 + LOOK))
+    return zip(times.tolist(), pictures.reshape(count, height, width, 3), strict=True)

@@ -8,7 +8,7 @@ of one line, since most of the cost is to fetch lines from memory. That cuts sta
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from itertools import chain, groupby
 from typing import Any
 
@@ -21,6 +21,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import ColorRange
 
 from demix.media.container import frame_pts, open_container
+from demix.media.edges import Looking, Noted, taken
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
 from demix.media.packets import demuxed
@@ -44,15 +45,18 @@ def read(
     fast: bool,
     span: tuple[int | None, int | None, int] | None = None,
     parts: Sequence[Mapping[str, Any]] = (),
-) -> Iterator[tuple[np.ndarray, ...]]:
-    """Batches of (pts, pictures), which `demix.media.scan` takes apart; runs in the sandbox.
+    looks: float = 0.0,
+) -> Iterator[tuple[np.ndarray | bytes, ...]]:
+    """Batches of (count, pts, pictures, looks), which `demix.media.scan` takes apart; runs in the sandbox. On `looks`
+    frames a second black bars are looked for.
 
     With a `span` (see `demix.media.scan.SpanScan`) its frames, and before them one record with the pts of its beginning
     and end. With `parts` (see `demix.media.scan.scan`) theirs, one after another.
     """
     bounds = MediaLimits(**limits)
+    noted: Noted = []
     if parts:
-        yield from _batches(_in_parts(path, parts, shape, bounds, threads, fast), shape)
+        yield from _batches(_in_parts(path, parts, shape, bounds, threads, fast, (looks, noted)), shape, noted)
         return
     begin, end, beyond = span or (None, None, 0)
     last = None if end is None else key_frame(path, index, end, bounds)
@@ -67,12 +71,19 @@ def read(
         if span is not None:
             yield (np.array([BEGINNING if begin is None else begin, ends], np.int64),)
         if begin is None or begin < ends:
-            frames = _frames(container, stream, packets, shape, threads, fast)
-            yield from _batches(_within(frames, begin, ends, beyond), shape)
+            looking = Looking(container, stream, looks, noted) if looks else None
+            frames = _within(_frames(container, stream, packets, shape, threads, fast, looking), begin, ends, beyond)
+            yield from _batches(frames, shape, noted, begin)
 
 
 def _in_parts(
-    path: str, parts: Sequence[Mapping[str, Any]], shape: tuple[int, int], limits: MediaLimits, threads: int, fast: bool
+    path: str,
+    parts: Sequence[Mapping[str, Any]],
+    shape: tuple[int, int],
+    limits: MediaLimits,
+    threads: int,
+    fast: bool,
+    looks: tuple[float, Noted],
 ) -> _Frames:
     """The frames of all parts on the film's time line. One that cannot be decoded is passed over."""
     for part in parts:
@@ -80,7 +91,8 @@ def _in_parts(
         try:
             with open_container(path, limits, part["place"]) as container:
                 stream = container.streams[part["index"]]
-                frames = _frames(container, stream, demuxed(container, stream), shape, threads, fast)
+                looking = Looking(container, stream, *looks, part["shift"]) if looks[0] else None
+                frames = _frames(container, stream, demuxed(container, stream), shape, threads, fast, looking)
                 for pts, picture in _within(frames, begin, end, 1):
                     if pts < end:
                         yield pts + part["shift"], picture
@@ -101,22 +113,35 @@ def _within(frames: _Frames, begin: int | None, end: int, beyond: int) -> _Frame
             return
 
 
-def _batches(frames: _Frames, shape: tuple[int, int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _batches(
+    frames: _Frames, shape: tuple[int, int], noted: Noted, begin: int | None = None
+) -> Iterator[tuple[np.ndarray | bytes, ...]]:
+    """How many frames, their pts, their pictures, and the looks noted by then of frames from `begin` on."""
     times, pictures = np.empty(_BATCH, np.int64), np.empty((_BATCH, *shape, 3), np.uint8)
     filled = 0
+
+    def batch() -> tuple[np.ndarray | bytes, ...]:
+        return np.array([filled], np.int64), times[:filled], pictures[:filled], taken(noted, begin).tobytes()
+
     for pts, picture in frames:
         times[filled] = pts
         pictures[filled] = picture
         filled += 1
         if filled == _BATCH:
-            yield times, pictures
+            yield batch()
             filled = 0
     if filled:
-        yield times[:filled], pictures[:filled]
+        yield batch()
 
 
 def _frames(
-    container: Any, stream: Any, packets: Iterator[Any], shape: tuple[int, int], threads: int, fast: bool
+    container: Any,
+    stream: Any,
+    packets: Iterator[Any],
+    shape: tuple[int, int],
+    threads: int,
+    fast: bool,
+    looking: Looking | None,
 ) -> _Frames:
     """(pts, small picture) of every frame of these packets."""
     cv2.setNumThreads(1)
@@ -124,7 +149,13 @@ def _frames(
     fast = fast and stream.codec_context.codec.canonical_name in CODECS and container.format.name in CONTAINERS
     stream.codec_context.thread_count = 1 if fast else threads
     stream.codec_context.thread_type = "NONE" if fast or threads == 1 else "AUTO"
-    small = partial(small_pictures, height=shape[0], width=shape[1])
+
+    def small(frames: Sequence[VideoFrame]) -> np.ndarray:
+        if looking is not None:
+            for frame in frames:
+                looking.see(frame)
+        return small_pictures(frames, height=shape[0], width=shape[1])
+
     return skipping(packets, stream, small) if fast else _every(container, stream, packets, small)
 
 

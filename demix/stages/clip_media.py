@@ -70,5 +70,7 @@ class ClipMediaStage(Stage):
                 gain_db=made.gain_db,
                 centre_db=made.centre_db,
                 rest_db=made.rest_db,
+                bars=item.clip.bars,
+                cropped=made.cropped,
             )
         )

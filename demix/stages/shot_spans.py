@@ -16,6 +16,8 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from demix.errors import ChildDefect, MachineSuspected
 from demix.media.errors import MediaError
 from demix.media.limits import MediaLimits
@@ -159,7 +161,8 @@ def _measured(span: Span) -> SpanMeasured:
         if span.begin is not None and scan.begin < scan.end:
             first = round((scan.begin - video.start_pts) * Fraction(video.time_base) * Fraction(video.average_rate))
         frames = Prints(iter(scan), scan.end, beyond)
-        return SpanMeasured(detector.measure(frames, rate, first), scan.begin, scan.end, first, frames.array())
+        measured = detector.measure(frames, rate, first)
+        return SpanMeasured(measured, scan.begin, scan.end, first, frames.array(), np.concatenate(scan.looks))
 
 
 def finished(source: Source, how: Measuring, store: Store) -> list[SpanMeasured] | None:
@@ -173,4 +176,4 @@ def finished(source: Source, how: Measuring, store: Store) -> list[SpanMeasured]
 
 
 def _key(folder: str, number: int) -> str:
-    return f"{folder}/{number}.npz"
+    return f"{folder}/{number}-looks.npz"

@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from demix.config import Added, ChosenBy, Runtime, Settings
+from demix.media.bars import NO_LOOKS, bars_of, bars_of_film
 from demix.media.errors import MediaError
 from demix.media.limits import RECORDED, MediaLimits
 from demix.media.parts import begin_of
@@ -125,23 +126,31 @@ class ShotsStage(Stage):
             raise TypeError(f"{item.id}: shot detection needs a source, not a {item.subject.name}")
         video = item[Probe].video
         try:
-            found = self._joined(item.subject, video) or self._whole(item.subject, item[Probe])
+            found, looks = self._joined(item.subject, video) or self._whole(item.subject, item[Probe])
         except MediaError as error:
             # A damaged file stays damaged; a child that died or stalled may have met a busy machine.
             return Failed(f"MediaError.{error.kind}", error.message, error.detail, error.kind in ("timeout", "crash"))
         shots = tuple(shots_between(found, video.end_pts, Fraction(video.time_base), self.settings))
         if len(shots) > self.settings.max_clips:
             return Dropped("too_many_shots", {"shots": len(shots), "limit": self.settings.max_clips})
+        if self.settings.scan.bars_per_second:
+            bars = bars_of(looks, [(shot.start_pts, shot.end_pts) for shot in shots], video)
+            shots = tuple(shot.model_copy(update={"bars": one}) for shot, one in zip(shots, bars, strict=True))
         record = Shots(
-            **self._credit.model_dump(), shots=shots, frames=found.frames, cuts=found.cuts, graduals=found.graduals
+            **self._credit.model_dump(),
+            shots=shots,
+            frames=found.frames,
+            cuts=found.cuts,
+            graduals=found.graduals,
+            bars=bars_of_film([shot.bars for shot in shots if shot.bars is not None]),
         )
         if not clips_of(item.subject, item[Probe], record):
             blank = sum(last - first + 1 for first, last in found.graduals)
             return Dropped("no_shot", {"frames": found.frames, "in_transitions": blank, "shots": len(shots)})
         return Kept(record)
 
-    def _joined(self, source: Source, video: VideoStream) -> Boundaries | None:
-        """What the spans of a film say that were measured before; None without them."""
+    def _joined(self, source: Source, video: VideoStream) -> tuple[Boundaries, np.ndarray] | None:
+        """What the spans of a film say that were measured before, and their looks; None without them."""
         context = self.context
         how = self.measuring(context.store.root, context.fingerprint, context.threads)
         spans = None if how is None else finished(source, how, context.store)
@@ -151,22 +160,26 @@ class ShotsStage(Stage):
         detector: Any = self._detector
         try:
             found: Boundaries = detector.decide(detector.joined(spans, rate), rate)
-            return found if found.frames >= _WHOLE * video.frames else None
+            looks = np.concatenate([span.looks for span in spans])
+            return (found, looks) if found.frames >= _WHOLE * video.frames else None
         except NotJoined as error:
             _LOG.info("film_undivided", extra={"fields": {"source": source.id, "why": str(error)}})
             return None
 
-    def _whole(self, source: Source, told: Probe) -> Boundaries:
+    def _whole(self, source: Source, told: Probe) -> tuple[Boundaries, np.ndarray]:
         video, settings = told.video, self.settings
+        looks = [NO_LOOKS]
         with (
             probed_copy(source.uri, told.sha256, self.context.store) as path,
-            closing(scan(path, video, settings.scan, settings.limits, self.context.threads, told.parts)) as frames,
+            closing(
+                scan(path, video, settings.scan, settings.limits, self.context.threads, told.parts, looks)
+            ) as frames,
         ):
             found = self._detected(frames, told)
             if found.frames < _WHOLE * video.frames:
                 # A disk that cannot be read ends a decode just as damage does.
                 check_content(source.uri, path, told.sha256)
-        return found
+        return found, np.concatenate(looks)
 
     def _detected(self, frames: Iterator[tuple[int, np.ndarray]], told: Probe) -> Boundaries:
         """Each part of a film is looked at alone; no shot goes on from one to the next."""
@@ -203,12 +216,16 @@ def clips_of(source: Source, probe: Probe, shots: Shots) -> list[Clip]:
     """
     time_base = Fraction(probe.video.time_base)
     spans = spans_of(source.metadata)
-    parts = [(shot.start_pts, shot.end_pts) for shot in shots.shots]
+    parts = [(shot.start_pts, shot.end_pts, shot.bars) for shot in shots.shots]
     if spans is not None:
-        parts = [part for shot in parts for part in within(*shot, probe.video.start_pts, time_base, spans)]
+        parts = [
+            (*part, bars)
+            for start, end, bars in parts
+            for part in within(start, end, probe.video.start_pts, time_base, spans)
+        ]
     return [
         Clip(
-            id=clip_id(source.id, start, end),
+            id=clip_id(source.id, start, end, bars=bars),
             source_id=source.id,
             uri=source.uri,
             kind=source.kind,
@@ -216,8 +233,9 @@ def clips_of(source: Source, probe: Probe, shots: Shots) -> list[Clip]:
             start_pts=start,
             end_pts=end,
             time_base=probe.video.time_base,
+            bars=bars,
         )
-        for ordinal, (start, end) in enumerate(parts)
+        for ordinal, (start, end, bars) in enumerate(parts)
     ]
 
 

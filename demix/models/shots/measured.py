@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from demix.media.bars import NO_LOOKS
 from demix.media.scan import BEGINNING, END
 from demix.models.shots.flashes import REACH
 
@@ -63,6 +64,8 @@ class SpanMeasured:
     """Number of the first frame in the film, as supposed when it was measured."""
     prints: np.ndarray
     """uint64 (frames,): what stands for the picture near the span's two ends, else 0."""
+    looks: np.ndarray = field(default_factory=lambda: NO_LOOKS)
+    """What was seen of black bars; see `demix.media.bars.bars_of`."""
 
     def __bool__(self) -> bool:
         return len(self.measured.pts) > 0
@@ -71,7 +74,7 @@ class SpanMeasured:
         arrays = {one.name: getattr(self.measured, one.name) for one in fields(Measured)}
         bounds = np.array([self.begin, self.end, self.first], np.int64)
         with io.BytesIO() as file:
-            np.savez(file, allow_pickle=False, bounds=bounds, prints=self.prints, **arrays)
+            np.savez(file, allow_pickle=False, bounds=bounds, prints=self.prints, looks=self.looks, **arrays)
             return file.getvalue()
 
     @classmethod
@@ -80,7 +83,7 @@ class SpanMeasured:
             # An earlier version may have left a span that lacks what it had no use for.
             measured = Measured(**{one.name: arrays[one.name] for one in fields(Measured) if one.name in arrays})
             begin, end, first = arrays["bounds"].tolist()
-            return cls(measured, begin, end, first, arrays["prints"])
+            return cls(measured, begin, end, first, arrays["prints"], arrays["looks"])
 
 
 class Prints:
