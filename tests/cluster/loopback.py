@@ -112,7 +112,9 @@ class Loopback:
 
     def _start(self, options: list[str], wrapper: list[str] | None = None) -> Node:
         number = len(self.nodes)
+        # The agent's port is a fixed one otherwise, which another cluster on this machine may have.
         memory = f"--object-store-memory={_STORE_BYTES}"
+        options = [f"--dashboard-agent-listen-port={free_port()}", *options]
         command = [
             *(wrapper or []),
             str(BIN / "ray"),

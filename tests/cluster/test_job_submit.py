@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
+import re
 import subprocess
-import sys
-import tempfile
 import time
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ray._private.runtime_env.packaging import create_package
 
-from tests.cluster.remote import free_port
+from tests.cluster.loopback import BIN, ROOT, Loopback, loopback
+from tests.docs.pages import blocks
 from tests.tiny import make_tiny
 
-ROOT = Path(__file__).parents[2]
-BIN = Path(sys.prefix) / "bin"
+PAGE = ROOT / "docs/build_on_a_cluster.md"
 
 
 def test_what_is_uploaded_is_small_and_whole(tmp_path: Path) -> None:
@@ -36,72 +30,81 @@ def test_what_is_uploaded_is_small_and_whole(tmp_path: Path) -> None:
     assert upload.stat().st_size < 12 << 20
 
 
-@pytest.fixture
-def root() -> Iterator[Path]:
-    """A folder with a short path: those of Ray's sockets must stay below 108 characters."""
-    folder = Path(tempfile.mkdtemp(prefix="job"))
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def access(root: Path) -> dict[str, str]:
-    """What a client of the test's head needs: its token, and its folder instead of the machine's /tmp/ray."""
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4, "RAY_TMPDIR": str(root)}
-
-
-@pytest.fixture
-def dashboard(root: Path) -> Iterator[str]:
-    """Address of the dashboard of a head that belongs to this test."""
-    ports = {name: free_port() for name in ("port", "ray-client-server-port", "dashboard-port")}
-    command = [BIN / "ray", "start", "--head", "--block", "--num-cpus=2", f"--temp-dir={root}/ray"]
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"  # the job's `python` is the one that the head finds
-    environment = os.environ | access(root) | {"PATH": path}
-    with open(root / "head.log", "w") as log:
-        head = subprocess.Popen(
-            [*command, *(f"--{name}={port}" for name, port in ports.items())],
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            env=environment,
-        )
-    address = f"http://127.0.0.1:{ports['dashboard-port']}"
-    try:
-        _wait_for(f"{address}/api/jobs/", head, root / "head.log")
-        yield address
-    finally:
-        head.send_signal(signal.SIGTERM)
-        head.wait(60)
-
-
-def _wait_for(url: str, head: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and head.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except urllib.error.HTTPError as error:  # it answers: who asks without the cluster's token is refused
-            if error.code in (401, 403):
-                return
-        except OSError:
-            pass
-        time.sleep(0.5)
-    raise RuntimeError(f"the head did not start: {log.read_text()}")
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_film_is_built_by_a_job(root: Path, dashboard: str) -> None:
-    films, dataset = make_tiny(root / "films"), root / "dataset"
-    child = subprocess.run(
-        [
-            BIN / "ray", "job", "submit", "--address", dashboard, "--working-dir", ".", "--",
-            "python", "pipelines/build_demix.py", str(films), "--output", str(dataset),
-            "--set", "report.samples_per_group=0",
-        ],
-        cwd=ROOT, env=os.environ | access(root), capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
-    assert child.returncode == 0, f"{child.stdout}\n{child.stderr}"
-    assert "succeeded" in child.stdout + child.stderr
-    assert list(dataset.glob("shards/train/*/*.commit.json"))
-    # A build that had not joined this cluster would have started one of its own, in a session of its own.
-    assert len(list((root / "ray").glob("session_2*"))) == 1
+def test_a_job_is_sent_stopped_and_sent_again_as_the_page_says() -> None:
+    """Every line of the page about jobs, by somebody who has the token in a file and nothing of Ray in the shell."""
+    with loopback() as cluster:
+        cluster.head(2, dashboard=True)
+        films, dataset = make_tiny(cluster.root / "films"), cluster.root / "dataset"
+        user = User(
+            cluster, {"http://HEAD:8265": cluster.dashboard, "/mnt/films": str(films), "/mnt/demix": str(dataset)}
+        )
+        submit, follow, status, stop = user.lines()
+        user.submit(submit)
+        logs = follow.replace("--follow ", "")
+        deadline = time.monotonic() + 200
+        while "sources:" not in user.run(logs)[0]:
+            assert time.monotonic() < deadline
+            time.sleep(1)
+        user.run(stop)
+        assert "was stopped" in user.run(status)[0]
+        assert "terminated; give the same command again to go on where it stopped" in user.run(logs)[0]
+        assert not list(dataset.glob("shards/train/*/*.commit.json"))
+
+        again = [line.replace("films-1", "films-2") for line in (submit, follow, status)]
+        user.submit(again[0])
+        said, _ = user.run(again[1])
+        assert "succeeded" in user.run(again[2])[0]
+        assert list(dataset.glob("shards/train/*/*.commit.json"))
+        assert f"report: {dataset}/report/index.html" in said
+        job = [line for line in said.splitlines() if not re.match(r"\d{4}-\d\d-\d\d ", line)]
+        assert not re.search(r"[\r\x1b]|Traceback|raylet|WARNING", "\n".join(job)), "neither bars nor Ray's own words"
+        assert {line.partition(":")[0] for line in job} >= {"sources", "annotate", "pack"}
+        # A build that had not joined this cluster would have started one of its own, in a session of its own.
+        assert len(list((cluster.root / "ray").glob("session_2*"))) == 1
+
+
+class User:
+    """Runs lines of docs/build_on_a_cluster.md; `meaning`: what stands there -> what it is here."""
+
+    def __init__(self, cluster: Loopback, meaning: dict[str, str]):
+        self.meaning = meaning
+        token = cluster.environment()["RAY_AUTH_TOKEN"]
+        (cluster.root / "home/.ray").mkdir(parents=True)
+        (cluster.root / "home/.ray/auth_token").write_text(token)
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
+        self.environment = kept | {
+            "HOME": str(cluster.root / "home"),
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        }
+
+    def lines(self) -> list[str]:
+        """The page's commands about jobs; what it exports is from then on in the environment."""
+        found = [line for block in blocks(PAGE, "bash") if block.mark == "cluster" for line in block.commands]
+        for line in found:
+            if line.startswith("export "):
+                for word in line.split()[1:]:
+                    name, _, value = word.partition("=")
+                    self.environment[name] = self.meaning.get(value, value)
+        return [line for line in found if line.startswith("ray job")]
+
+    def submit(self, line: str) -> None:
+        """Sends a job whose report is small. A head's agent comes up some time after the head."""
+        for _ in range(20):
+            _, err = self.run(f"{line} --set report.samples_per_group=0", ending=(0, 1))
+            if "No available agent" not in err:
+                break
+            time.sleep(2)
+        assert "Traceback" not in err
+
+    def run(self, line: str, ending: tuple[int, ...] = (0,)) -> tuple[str, str]:
+        """What a line prints, on standard output and error."""
+        for there, here in self.meaning.items():
+            line = line.replace(there, here)
+        done = subprocess.run(
+            line, shell=True, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=400,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode in ending, f"{line}\n{done.stdout}\n{done.stderr}"
+        return done.stdout, done.stderr
