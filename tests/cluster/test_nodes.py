@@ -57,6 +57,18 @@ def test_a_node_that_dies_while_nodes_are_asked_is_left_out(cluster: Loopback, t
     whole(child, 6)
 
 
+def test_a_node_that_joins_without_the_share_gets_no_work(cluster: Loopback, tmp_path: Path) -> None:
+    """What it answers would be lost in a folder that nobody else sees."""
+    require_namespaces()
+    store = tmp_path / "w"
+    child = driver(cluster, store, 16, 2.0)
+    until(child, "working")
+    cluster.add(4, over={store: None})
+    err = whole(child, 16)
+    assert re.search(rf"^{store}: node \S+ cannot see it. All nodes must reach it at the same path", err, re.MULTILINE)
+    assert err.count("cannot see it") == 1
+
+
 def test_a_node_with_another_version_of_the_program_gets_no_work(cluster: Loopback, tmp_path: Path) -> None:
     require_namespaces()
     root = Path(__file__).parents[2] / "demix"
