@@ -19,6 +19,7 @@ from mtv_train.model.config import MTVSettings
 from mtv_train.model.control import AudioControl
 from mtv_train.model.injection import Injection
 from mtv_train.model.modulation import Steps, modulate_out
+from mtv_train.model.not_supported import NotSupported
 from mtv_train.model.parts import Trainable, part_of, trained_parts
 from mtv_train.model.rope import rotary_angles
 
@@ -35,7 +36,7 @@ BLOCK_PARTS = ("norm1", "attn1", "norm2", "ff")
 """The backbone's modules that MTV owns, outside and inside a block."""
 
 
-class MTVTransformer3DModel(ModelMixin, ConfigMixin):
+class MTVTransformer3DModel(NotSupported, ModelMixin, ConfigMixin):
     """Denoiser of video latents under text and three (or four) sound tracks (paper section 4).
 
     Owns the modules of a diffusers `CogVideoXTransformer3DModel`, under the same names, and of its own `audio`
@@ -45,6 +46,7 @@ class MTVTransformer3DModel(ModelMixin, ConfigMixin):
 
     _no_split_modules = ["MTVBlock", "CogVideoXPatchEmbed", "AudioProjector"]  # noqa: RUF012
     _repeated_blocks = ["MTVBlock"]  # noqa: RUF012
+    _supports_gradient_checkpointing = True
 
     @register_to_config
     def __init__(self, backbone: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None) -> None:
@@ -71,6 +73,7 @@ class MTVTransformer3DModel(ModelMixin, ConfigMixin):
             for _ in range(self.backbone.get("num_layers", 30))
         )
         self.audio = AudioControl(self.settings, self.backbone["time_embed_dim"])
+        self.gradient_checkpointing = False
         self.initialise_control()
 
     @classmethod
@@ -135,7 +138,10 @@ class MTVTransformer3DModel(ModelMixin, ConfigMixin):
         text, video = hidden[:, : text.shape[1]], hidden[:, text.shape[1] :].unflatten(1, (frames, -1))
         context = Context(steps, control, rope)
         for block in self.transformer_blocks:
-            video, text = block(video, text, context)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                video, text = self._gradient_checkpointing_func(block, video, text, context)
+            else:
+                video, text = block(video, text, context)
 
         last = Steps(steps.current) if self.settings.official else steps
         return self._pictures(self.proj_out(modulate_out(self.norm_out, self.norm_final(video), last)), height, width)

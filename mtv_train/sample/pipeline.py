@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -35,6 +37,14 @@ from mtv_train.sample.track import Track
 
 Sound = Mapping[str, Track]
 """Track name (speech, effects, music; speech2 of a two-speaker model) to its sound. What is absent is silent."""
+LOADER = "mtv_pipeline"
+LOADER_TEXT = '''\
+"""Tells diffusers of MTV's pipeline. The class itself is in the package mtv_train, which has to be installed."""
+
+from mtv_train.sample.pipeline import MTVPipeline
+
+__all__ = ["MTVPipeline"]
+'''
 OUTPUTS = ("uint8", "pil", "np", "pt")
 Callback = Callable[[Any, int, Tensor, dict[str, Tensor]], dict[str, Tensor]]
 
@@ -47,8 +57,10 @@ class MTVPipelineOutput(BaseOutput):
 
 
 class MTVPipeline(DiffusionPipeline):
-    """Samples MTV (paper section 5; release). Everything that diffusers does with pipelines works: folders, other
-    schedulers, offloading, `vae.enable_tiling()`, `transformer.compile_repeated_blocks()`."""
+    """Samples MTV (paper section 5; release). Of what diffusers does with pipelines and their models these work:
+    folders, other schedulers, offloading, `vae.enable_tiling()`, `transformer.compile_repeated_blocks()` and
+    `transformer.enable_gradient_checkpointing()`. The transformer's `enable_cache()`, `set_attention_backend()` and
+    `add_adapter()` do not, and say so."""
 
     model_cpu_offload_seq = "text_encoder->transformer->vae"
     # Small, and not called as a module: it stays where the work is done.
@@ -141,6 +153,12 @@ class MTVPipeline(DiffusionPipeline):
         video: Any = done if output_type == "latent" else self.shown(done, output_type)
         self.maybe_free_model_hooks()
         return MTVPipelineOutput(video) if return_dict else (video,)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], *given: Any, **options: Any) -> None:
+        """As diffusers does, and a file besides by which it finds this class in a process that knows nothing of it:
+        `DiffusionPipeline.from_pretrained(FOLDER, custom_pipeline="mtv_pipeline", trust_remote_code=True)`."""
+        super().save_pretrained(save_directory, *given, **options)
+        (Path(save_directory) / f"{LOADER}.py").write_text(LOADER_TEXT, encoding="utf-8")
 
     # --- the parts, for long videos and transitions --------------------------------------------------------------
 

@@ -1,8 +1,11 @@
 """What the pipeline promises: the same seed gives the same video, a batch is its samples, guidance 1 is none, given
-frames stay, silence is silence, and everything that diffusers does with pipelines works."""
+frames stay, silence is silence, and what diffusers does with pipelines works or is refused."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from mtv_train.sample.guidance import Guidance
 from mtv_train.sample.pictures import encode, frames_of, latent_frame, still
 from mtv_train.sample.pipeline import MTVPipeline
 from mtv_train.sample.track import Track
+from tests.mtv_train.model import tiny
 from tests.mtv_train.sample.making import RATE, tone, write_picture
 
 STEPS = 3
@@ -165,6 +169,48 @@ def test_the_whole_folder_there_and_back(loaded: MTVPipeline, tmp_path: Path) ->
         again.set_progress_bar_config(disable=True)
         assert torch.equal(latents(again), expected)
     assert diffusers.MTVPipeline is MTVPipeline
+
+
+FRESH = """
+import sys
+from diffusers import DiffusionPipeline
+options = {"custom_pipeline": "mtv_pipeline", "trust_remote_code": True}
+print(type(DiffusionPipeline.from_pretrained(sys.argv[1], **options)).__name__)
+"""
+
+
+def test_a_process_that_knows_nothing_of_us_loads_the_folder(loaded: MTVPipeline, tmp_path: Path) -> None:
+    loaded.save_pretrained(tmp_path / "whole")
+    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules")}
+    command = [sys.executable, "-c", FRESH, str(tmp_path / "whole")]
+    said = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout
+    assert said.strip().endswith("MTVPipeline")
+    (tmp_path / "whole" / "mtv_pipeline.py").unlink()  # a folder that was saved before there was such a file
+    assert type(MTVPipeline.from_pretrained(tmp_path / "whole")) is MTVPipeline
+
+
+def test_the_transformer_can_be_checkpointed() -> None:
+    model, inputs = tiny.model(), tiny.inputs(1)
+    gradients = []
+    for checkpointed in (False, True):
+        if checkpointed:
+            model.enable_gradient_checkpointing()
+        model.zero_grad()
+        model(*inputs).square().mean().backward()
+        gradients.append({name: value.grad for name, value in model.named_parameters() if value.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    assert gradients[0]
+    for name, value in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], value)
+
+
+def test_what_the_transformer_cannot_do_is_said(loaded: MTVPipeline) -> None:
+    with pytest.raises(NotImplementedError, match="no caches between steps"):
+        loaded.transformer.enable_cache(None)
+    with pytest.raises(NotImplementedError, match="does not dispatch attention"):
+        loaded.transformer.set_attention_backend("flash")
+    with pytest.raises(NotImplementedError, match=r"model\.lora\.rank"):
+        loaded.transformer.add_adapter(None)
 
 
 @pytest.mark.parametrize("kind", [CogVideoXDDIMScheduler, DDIMScheduler])
