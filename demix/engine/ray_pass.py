@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import ray
 
 from demix.engine.claims import Claims
-from demix.engine.placement import Node, side_by_side
+from demix.engine.placement import Node, Pass, side_by_side
 from demix.engine.proof import UnfitNode
 from demix.engine.ray_errors import LOST, brief, own_errors
 from demix.engine.ray_pool import Hand, RayPool
@@ -34,8 +34,12 @@ _MOST_FAILED_STARTS = 5
 
 
 class RayPass:
-    """Takes rows through `pools`. `nodes()` says which nodes there are now, `tell` is told what a user should know;
-    `spool`, if given, gets the rows that came through, as they came in, for the pass that follows."""
+    """Takes rows through `pools`.
+
+    `nodes()` says which nodes there are now; `tell` is told what a user should know, and `ask` who works where whenever
+    there are other nodes than before, so that it may ask for more. `spool`, if given, gets the rows that came through,
+    as they came in, for the pass that follows.
+    """
 
     def __init__(
         self,
@@ -44,12 +48,13 @@ class RayPass:
         claims: Claims,
         tell: Callable[[str], None],
         *,
+        ask: Callable[[Pass], None],
         spool: Spool | None,
         max_attempts: int,
         wait_seconds: float,
     ):
         self.pools = pools
-        self._nodes, self._claims, self._tell, self._spool = nodes, claims, tell, spool
+        self._nodes, self._claims, self._tell, self._ask, self._spool = nodes, claims, tell, ask, spool
         self._max_attempts, self._wait_seconds = max_attempts, wait_seconds
         self._came: dict[str, Row] = {}
         """Rows under way, as they came in."""
@@ -112,6 +117,7 @@ class RayPass:
         do not fit side by side any more."""
         now = time.monotonic()
         self._look_at = now + _LOOK_SECONDS
+        before = {node.name for node in self._cluster}
         self._cluster = [node for node in self._nodes() if self._banned.get(node.name, 0.0) < now]
         names = {node.name for node in self._cluster}
         for pool in self.pools:
@@ -126,6 +132,13 @@ class RayPass:
             planned = side_by_side(self._cluster, wanted)
         if planned is None:
             return False
+        if names != before:
+            self._ask(planned)
+        self._staff(busy, planned, names)
+        return True
+
+    def _staff(self, busy: Sequence[RayPool], planned: Pass, names: set[str]) -> None:
+        """Starts and ends workers until those are there that are planned."""
         new: list[tuple[RayPool, str]] = []
         for pool, crew in zip(busy, planned.crews, strict=True):
             there = pool.nodes()
@@ -138,8 +151,7 @@ class RayPass:
         # Large shares of GPUs first: the small ones then take what they leave.
         for pool, node in sorted(new, key=lambda each: -each[0].pool.gpus):
             if not pool.hands or pool.open or pool.waiting > len(pool.hands):
-                pool.add(node, now)
-        return True
+                pool.add(node, time.monotonic())
 
     def _hand_out(self) -> None:
         """The last pool first: what waits longest. No pool runs further ahead of the next than that can take."""

@@ -10,12 +10,13 @@ from typing import Any
 
 import ray
 from ray import cloudpickle
+from ray.autoscaler.sdk import request_resources
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from demix.engine import log
 from demix.engine.claims import Claims
 from demix.engine.ledger import Ledger
-from demix.engine.placement import Impossible, Node, Placement, Pool, place
+from demix.engine.placement import Impossible, Node, Pass, Placement, Pool, place
 from demix.engine.placement_text import lines
 from demix.engine.ray_gpus import LOOK_SECONDS, SAY_SECONDS, on_gpus
 from demix.engine.ray_pass import RayPass
@@ -60,7 +61,13 @@ class RayWork:
     def run(self, rows: Iterator[Row]) -> Iterator[Row]:
         """Yields the rows that have ended, without their records."""
         wanting = [step.stage.name for step in self._steps if step.stage.resources.gpus]
-        self._gpus = on_gpus(wanting, self._options.engine, self._nodes, _tell)
+        try:
+            self._gpus = on_gpus(wanting, self._options.engine, self._nodes, _tell)
+            yield from self._passes(rows)
+        finally:
+            request_resources(num_cpus=0)  # nodes that came for this run may go
+
+    def _passes(self, rows: Iterator[Row]) -> Iterator[Row]:
         done, source = 0, rows
         while done < len(self._groups):
             placement = self._placed(done)
@@ -83,6 +90,7 @@ class RayWork:
             self._nodes,
             Claims(self._store),
             _tell,
+            ask=_ask_for_more,
             spool=spool,
             max_attempts=engine.max_attempts,
             wait_seconds=engine.gpus.wait_seconds,
@@ -99,10 +107,13 @@ class RayWork:
             try:
                 placement = place(nodes, wishes, media_seconds)
             except Impossible as error:
-                if not self._placed_before:
+                empty = not any(node.cpus for node in nodes)  # a head that gives no work waits for nodes that do
+                if empty:
+                    request_resources(num_cpus=1)
+                if not self._placed_before and not empty:
                     raise
                 if now - began >= self._options.engine.gpus.wait_seconds:
-                    raise MachineTrouble(f"{error}; it was there before, and has not come back, {GO_ON}") from None
+                    raise MachineTrouble(f"{error}; none has come (engine.gpus.wait_seconds), {GO_ON}") from None
                 if now - said >= SAY_SECONDS:
                     said = now
                     _tell(f"waiting for a node: {error} ({now - began:.0f} s so far)")
@@ -147,6 +158,16 @@ class RayWork:
 
         workers = pool.most or max(1, int(sum(node.cpus for node in self._nodes())))
         return RayPool(pool, start, rows_at_once(mine, options, workers), whole=batch_of(mine) > 1)
+
+
+def _ask_for_more(planned: Pass) -> None:
+    """Tells a cluster that can grow what could be used: twice what there is, as long as there is work for so many."""
+    bundles: list[dict[str, float]] = []
+    for crew in planned.crews:
+        pool = crew.pool
+        wants = {"CPU": pool.cpus} | ({"GPU": pool.gpus} if pool.gpus else {})
+        bundles += [wants] * min(2 * crew.workers, pool.most or _MANY)
+    request_resources(bundles=bundles)
 
 
 def _tell(text: str) -> None:
