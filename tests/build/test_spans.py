@@ -48,6 +48,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return measure(span)
 
     monkeypatch.setattr(shot_spans, "_LEAST_SECONDS", 0.05)
+    monkeypatch.setattr(shot_spans, "_LEAST_FRAMES", 1)
     monkeypatch.setattr(shot_spans, "_measured", noted)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
     return keys
@@ -90,6 +91,7 @@ def test_spans_on_a_cluster(
     films: Path, undivided: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shot_spans, "_LEAST_SECONDS", 0.05)
+    monkeypatch.setattr(shot_spans, "_LEAST_FRAMES", 1)
     monkeypatch.setattr(here, "_SHORT_SECONDS", -1.0)
     monkeypatch.setattr(build.Build, "_forget_spans", lambda _: None)
     ran = demix("index", films, "--output", tmp_path, "--address", "local", *cheap.OPTIONS)
