@@ -77,6 +77,8 @@ class Listed:
     """The source's Shots record without its shots: which model found them."""
     sound: str = ""
     """Which of its tracks is the film's sound, and why; holds a stranger's text."""
+    bars: str = ""
+    """The kind of its black bars; empty where they were not measured."""
 
 
 class Manifests:
@@ -111,6 +113,7 @@ class Manifests:
                 kept_seconds=row["kept_seconds"],
                 detector={key: shots[key] for key in ("model", "revision") if key in shots},
                 sound=describe_sound(probe),
+                bars=(shots.get("bars") or {}).get("kind", ""),
             )
 
     def clips(self) -> Iterator[Judged]:

@@ -115,6 +115,8 @@ class Statistics(Frozen):
     """Where the manifests disagree with one another; empty when everything adds up."""
     kinds: tuple[KindYield, ...]
     yields: tuple[SourceYield, ...]
+    bars: dict[str, int]
+    """Kind of black bars -> films with such; `none` are those without, films that were not measured are left out."""
     scores: tuple[Score, ...]
     judges: tuple[Judge, ...]
     timings: tuple[StageTime, ...]
@@ -150,6 +152,7 @@ def measure(
         contradictions=contradictions(manifests, sources, tally),
         kinds=kind_yields(sources, tally),
         yields=source_yields(sources, tally),
+        bars=dict(sorted(Counter(source.bars for source in sources if source.bars).items())),
         scores=_scores(tally, config),
         judges=_judges(sources, tally, build.get("models") or {}),
         timings=tuple(StageTime(**{name: row[name] for name in StageTime.model_fields}) for row in timings),

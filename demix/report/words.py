@@ -25,6 +25,7 @@ NAMES = {
     "captioning": "Captioning",
     "caption": "Captioning",
     "shots": "Shot detection",
+    "changing": "Bars that change",
 }
 
 

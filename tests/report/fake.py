@@ -311,6 +311,7 @@ def _source(
     number: int, uri: str, kind: str, title: str, source_id: str, clips: int, kept: list[Any]
 ) -> dict[str, Any]:
     shots = {"model": "adaptive", "revision": "1", "shots": [], "frames": 1000, "cuts": [], "graduals": []}
+    shots["bars"] = {"kind": "letterbox", "left": 0, "top": 46, "right": 0, "bottom": 46}
     return {
         "candidate_id": f"{number:016x}",
         "source_id": source_id,

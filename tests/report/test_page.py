@@ -18,7 +18,8 @@ from demix.dataset import layout
 from demix.dataset.schema import write_rows
 from demix.report import merge_reports, write_report
 from demix.report.html import embedded
-from demix.report.statistics import Statistics
+from demix.report.manifests import Manifests
+from demix.report.statistics import Statistics, measure
 from tests.report.fake import Fake, timings
 
 
@@ -99,6 +100,11 @@ def test_the_page_stays_below_its_limit(fake: Fake, tmp_path: Path) -> None:
     page = Path(write_report(dataset, work=fake.work, samples_per_group=2, page_megabytes=limit))
     assert page.stat().st_size <= limit * 1e6
     assert "Shown as a picture only" in page.read_text(encoding="utf-8")
+
+
+def test_the_kinds_of_black_bars_are_shown(fake: Fake, page: Path) -> None:
+    assert measure([Manifests(fake.dataset)]).bars == {"letterbox": 9}
+    assert "Black bars: letterbox in 9 of 9 films that were measured." in page.read_text()
 
 
 def test_contradictions_are_shown(fake: Fake, tmp_path: Path) -> None:
