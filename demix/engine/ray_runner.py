@@ -23,6 +23,7 @@ from demix.engine.nodes import Nodes, asked_on, is_alive
 from demix.engine.placement import Node
 from demix.engine.proof import Proof, UnfitNode
 from demix.engine.ray_errors import own_errors
+from demix.engine.ray_head import HeadWatch
 from demix.engine.ray_work import RayWork
 from demix.engine.row import Row
 from demix.engine.runner import EngineSettings, RunOptions
@@ -48,6 +49,7 @@ class RayRunner:
         if self.started:
             self._session = ray_start.start(settings.address)
             self._claim = None if self._session is None else claim(self._session)
+        self._head = HeadWatch()
 
     @property
     def workers(self) -> int:
@@ -123,6 +125,7 @@ class RayRunner:
         return self._nodes.problems()
 
     def close(self) -> None:
+        self._head.close()
         if self.started:
             ray.shutdown()
         # Ray's logs are evidence where something went wrong, or where nobody else keeps any: until Ray is started next.

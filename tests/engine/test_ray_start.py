@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+from types import SimpleNamespace
+
 import pytest
 import ray
 
 from demix.config import ConfigError
-from demix.engine import ray_runner
+from demix.engine import ray_head, ray_runner
 from demix.engine.runner import EngineSettings
 
 
@@ -38,3 +42,28 @@ def test_another_failure_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", broken)
     with pytest.raises(OSError, match="no space"):
         ray_runner.RayRunner(EngineSettings(address="local"))
+
+
+def test_a_head_that_does_not_answer_any_more_ends_the_process_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ray itself would end it without one. A head that answers is left alone; tests/cluster loses a real one."""
+    ended = threading.Event()
+    statuses: list[int] = []
+
+    def end(status: int) -> None:
+        statuses.append(status)
+        ended.set()
+
+    monkeypatch.setattr(ray_head, "_EVERY_SECONDS", 0.02)
+    monkeypatch.setattr(ray_head, "_GONE_SECONDS", 0.2)
+    monkeypatch.setattr(ray_head.os, "_exit", end)
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=address))
+        watch = ray_head.HeadWatch()
+        assert not ended.wait(0.6)
+    assert ended.wait(5)
+    watch.close()
+    assert statuses[0] == 3
+    assert f"the head of the Ray cluster ({address}) has not answered" in capsys.readouterr().err
