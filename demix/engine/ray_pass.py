@@ -25,6 +25,8 @@ from demix.machine import GO_ON
 
 _LOOK_SECONDS = 5.0
 """How often the nodes of the cluster are looked at."""
+_SAY_SECONDS = 25.0
+"""How often it is said what is waited for: with all that lies between, at least every half minute."""
 _BAN_SECONDS = 120.0
 """How long a node gets no worker that has shown to be unfit: a mount may come back."""
 _KILL_SECONDS = 1.0
@@ -64,6 +66,8 @@ class RayPass:
         self._look_at = 0.0
         self._blind_told = False
         self._idle_since: dict[str, float] = {}
+        self._said: dict[str, float] = {}
+        """Pool -> when it was said last that it waits."""
         self.left: list[Row] | None = None
         """Rows that have not come through, where the pools do not fit on the cluster any more; None: all have."""
 
@@ -232,6 +236,7 @@ class RayPass:
         for pool in self.pools:
             if not pool.idle:
                 self._idle_since.pop(pool.pool.name, None)
+                self._said.pop(pool.pool.name, None)
                 continue
             since = self._idle_since.setdefault(pool.pool.name, now)
             if now - since > self._wait_seconds:
@@ -239,11 +244,9 @@ class RayPass:
                     f"{pool.pool.name}: no worker has come up for {now - since:.0f} s (engine.gpus.wait_seconds); see "
                     f"with `ray status` what keeps the nodes from giving {wanted(pool)}, {GO_ON}"
                 )
-            self._tell_waiting(pool, now - since)
-
-    def _tell_waiting(self, pool: RayPool, seconds: float) -> None:
-        if seconds >= 20 and int(seconds) // 30 != int(seconds - 1) // 30:
-            self._tell(f"waiting for a worker of {pool.pool.name} ({wanted(pool)}): {seconds:.0f} s so far")
+            if now - self._said.get(pool.pool.name, since) >= _SAY_SECONDS:
+                self._said[pool.pool.name] = now
+                self._tell(f"waiting for a worker of {pool.pool.name} ({wanted(pool)}): {now - since:.0f} s so far")
 
     def _tell_blind(self, pool: RayPool) -> None:
         if not self._blind_told:

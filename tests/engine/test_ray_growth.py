@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from demix.engine import ray_work
+from demix.engine import ray_pass, ray_work
 from demix.engine.placement import Crew, Impossible, Node, Pass, Pool
+from demix.engine.ray_pass import RayPass
 from demix.engine.ray_work import RayWork
 from demix.engine.runner import EngineSettings, GpuSettings, RunOptions
 from demix.engine.worker import Step
@@ -56,3 +58,30 @@ def test_nobody_waits_for_what_was_never_there(asked: list[dict[str, Any]]) -> N
     with pytest.raises(Impossible, match=r"double: .* the largest node has 0\.5 of a processor"):
         placed([[Node("small", 0.5)]], 60.0)
     assert not asked
+
+
+def test_what_is_waited_for_is_said_every_half_minute_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(ray_pass.time, "monotonic", lambda: clock[0])
+    said: list[tuple[float, str]] = []
+    waiting = SimpleNamespace(idle=True, pool=Pool(("caption",), gpus=1.0))
+    made = RayPass(
+        [cast(Any, waiting)],
+        list,
+        cast(Any, None),
+        lambda text: said.append((clock[0], text)),
+        ask=lambda planned: None,
+        spool=None,
+        max_attempts=3,
+        wait_seconds=100.0,
+    )
+
+    def wait(seconds: int) -> None:
+        for _ in range(seconds):
+            made._check_idle()
+            clock[0] += 1.3
+
+    with pytest.raises(MachineTrouble, match="caption: no worker has come up for 10"):
+        wait(100)
+    assert said[0][1].startswith("waiting for a worker of caption (1 GPU and 1 processor): ")
+    assert all(after - before <= 30 for (before, _), (after, _) in zip([(0.0, ""), *said], said, strict=False))
