@@ -24,7 +24,7 @@ _GONE_SECONDS = 45.0
 
 
 class HeadWatch:
-    """Looks at the head until it is closed."""
+    """Looks at the head until it is closed, or this process has left the cluster."""
 
     def __init__(self) -> None:
         self._address = str(ray.get_runtime_context().gcs_address)
@@ -37,6 +37,8 @@ class HeadWatch:
     def _watch(self) -> None:
         seen = time.monotonic()
         while not self._closed.wait(_EVERY_SECONDS):
+            if not ray.is_initialized() or ray.get_runtime_context().gcs_address != self._address:
+                return
             if _answers(self._address):
                 seen = time.monotonic()
             elif time.monotonic() - seen > _GONE_SECONDS:

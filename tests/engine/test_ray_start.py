@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -61,9 +62,15 @@ def test_a_head_that_does_not_answer_any_more_ends_the_process_with_a_sentence(
     with socket.create_server(("127.0.0.1", 0)) as head:
         address = f"127.0.0.1:{head.getsockname()[1]}"
         monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(gcs_address=address))
+        monkeypatch.setattr(ray, "is_initialized", lambda: True)
         watch = ray_head.HeadWatch()
         assert not ended.wait(0.6)
     assert ended.wait(5)
     watch.close()
     assert statuses[0] == 3
+    statuses.clear()
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    ray_head.HeadWatch()
+    time.sleep(0.6)
+    assert not statuses, "who has left the cluster has nothing to do with its head"
     assert f"the head of the Ray cluster ({address}) has not answered" in capsys.readouterr().err
