@@ -207,7 +207,7 @@ class MaxDistance(Settings):
     others: float = 0.3
     """Between the second demixer's others and the first one's effects or music."""
 
-    speech_relative: Annotated[float | None, Added()] = Field(default=None, gt=0)
+    speech_relative: Annotated[float | None, Added()] = Field(default=None, ge=0)
     """Between the two speech tracks, over mean|the louder one| instead of the mix: it notices a faint voice that only
     one of the two found. Not asked where both are silent. None: no limit."""
 
