@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 import threading
 from collections.abc import Callable, Generator
@@ -72,11 +73,14 @@ class Maker:
             if keep and plan.windows > 1 and len(request.scenes) <= 1:
                 kept = stack.enter_context(kept_beside(out, self._identity(request, material)))
             size = (shape.height, shape.width)
-            with film(out, size, material.mixed(seconds), self.pipeline.fps) as writer:
+            # Beside the windows, where the next call sweeps up what a killed one had begun to write.
+            target = out if kept is None else kept.folder / out.name
+            with film(target, size, material.mixed(seconds), self.pipeline.fps) as writer:
                 made = self._pictures(request, material, plan, kept, progress)
                 for pictures in stack.enter_context(closing(made)):
                     writer.add(pictures)
                     seen.add(pictures)
+            os.replace(target, out)
             remarks = [*material.remarks, *self._cut(request), *material.length_remarks(seconds)]
             note = sidecar(request, material, self.model, out, seen, self.pipeline.fps, remarks)
             with atomic(out.with_suffix(".json")) as aside:

@@ -119,12 +119,13 @@ def test_killed_in_earnest(model: Path, tmp_path: Path, capsys: pytest.CaptureFi
     command = [sys.executable, "-m", "mtv_train", "sample", *asked, "-o", str(out)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=os.environ) as process:
         end = time.monotonic() + 120
-        while not (folder / "00001.safetensors").exists():
+        while not (folder / "00003.safetensors").exists():
             assert time.monotonic() < end
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
     assert not out.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"s.wav", "out.mp4.windows"}  # no film that nobody removes
     assert sample(*asked, "-o", out) == 0
     assert "steps are kept from a call that ended early" in capsys.readouterr().err
     assert sample(*asked, "-o", tmp_path / "whole.mp4") == 0
