@@ -67,7 +67,7 @@ def test_index_and_annotate_end_at_a_terminal(start: Start, film: Path, indexed:
     assert "1 clips are in the clip table" in ended.text
     shutil.copytree(indexed, tmp_path / "copy")
     session = start(*DEMIX, "annotate", "--output", tmp_path / "copy", "--runner", "ray", "--address", "local")
-    session.until_process("MapWorker", 120)
+    session.until_process("StageActor", 120)
     check(session.end(120))
     assert temporary() == []
 
@@ -97,7 +97,7 @@ def test_a_command_that_is_interrupted_says_how_to_go_on(
     if moment == "imports":
         session.until_loaded("pydantic_core", 60)
     else:
-        process = {"probe": "demix.media.sandbox", "ray": "gcs_server", "worker": "MapWorker"}[moment]
+        process = {"probe": "demix.media.sandbox", "ray": "gcs_server", "worker": "StageActor"}[moment]
         session.until_process(process, 60)
     if send == "ctrl-c":
         session.press(CTRL_C)
@@ -118,7 +118,7 @@ def test_build_annotate_and_pack_end_at_a_terminal(start: Start, film: Path, tmp
     check(start(*DEMIX, "index", film, "--kind", "talking_head", "--output", data, *local).end(200))
 
     session = start(*DEMIX, "annotate", "--output", data, "--runner", "ray", *local)
-    session.until_process("MapWorker", 100)
+    session.until_process("StageActor", 100)
     session.press(CTRL_C)
     check_interrupted(session.end(60), 130, "give the same command again")
     check(start(*DEMIX, "annotate", "--output", data, *local).end(400))

@@ -25,7 +25,9 @@ MEANS = {"demix/processes.py": {"subprocess.Popen"}, "demix/engine/ray_start.py"
 
 
 def starts(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """What of `STARTS` and `POOLS` a module calls or imports by name, and where."""
+    """What of `STARTS` and `POOLS` a module calls or imports by name, and where. Classes of ours may be called so."""
+    ours = {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+            if str(node.module).startswith(("demix.", "mtv_train."))}  # fmt: skip
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(value=ast.Name(id=module), attr=name)) if name in STARTS.get(module, ()):
@@ -35,7 +37,7 @@ def starts(tree: ast.Module) -> Iterator[tuple[str, int]]:
             case ast.ImportFrom(module=str(module), names=names):
                 yield from ((f"{module}.{alias.name}", node.lineno) for alias in names
                             if alias.name in STARTS.get(module, ()))  # fmt: skip
-            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in POOLS:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in POOLS - ours:
                 if not ast.unparse(node.func).startswith("psutil."):
                     yield name, node.lineno
             case _:

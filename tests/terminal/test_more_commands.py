@@ -122,7 +122,7 @@ def test_a_cluster_whose_head_has_a_terminal(start: Start, film: Path, tmp_path:
     check(start(*DEMIX, "annotate", "--output", data, *there, **token).end(300))
     head._look()
     assert head.ended.stopped == set(), "workers that wait for the head's terminal"
-    assert not {name for name in head.ended.readers if "MapWorker" in name}
+    assert not {name for name in head.ended.readers if "StageActor" in name}
     head.press(CTRL_C)
     head.end(60)
 

@@ -67,7 +67,7 @@ def test_an_empty_subset_is_skipped_when_asked_and_said() -> None:
 
 
 def test_a_dataset_with_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="right dataset"):
+    with pytest.raises(ConfigError, match="change stages or the dataset"):
         mixes(STAGES, Counts(), Counts(), skip_empty=True)
 
 
