@@ -2,7 +2,8 @@
 
 Each writes what it saw into benchmarks/results/. Close other programs first; the whole takes about an hour.
 Not among them, since they need a GPU and some minutes of it: `backends_gpu`, `training_step`, `sampling_full`,
-`next_speed`; and `backends_captioners`, which alone takes an hour.
+`next_speed`; since they need a folder of recordings: `bars`, `demix_check`; and `backends_captioners` and `wall`, which
+take long.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which distance between two demixers' speech tells good pairs from bad ones: the curve behind `max_distance`.
 
-    python -m benchmarks.demix_check [--media FOLDER] [--mixtures 120] [--seconds 8] [--write]
+    python -m benchmarks.demix_check [--media FOLDER] [--mixtures 90] [--seconds 8] [--write]
 
 Mixtures of speech with music, effects or both, the background at -10 to +10 dB against the speech; FOLDER as in
 benchmarks/demixing.py, without it everything is generated. A pair is good if both `lite` demixers improve the speech by
@@ -11,7 +11,6 @@ benchmarks/results.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.demixing import RATE, Mixture, placed, recordings, si_sdr
+from benchmarks.demixing import RATE, Mixture, parser_of, placed, recordings, si_sdr
 from demix.models.demixing.lite_three import LiteThree
 from demix.models.demixing.lite_two import LiteTwo
 from demix.recipe import load_settings
@@ -30,7 +29,7 @@ from tests.sounds import EFFECTS, MUSIC
 GOOD_DB, BAD_DB = 5.0, 0.0
 DISTANCES = ("raw", "normalised", "relative")
 THRESHOLDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8)
-RESULTS = Path(__file__).parent / "results"
+RESULT = Path(__file__).parent / "results/demix_check.md"
 Sounds = dict[str, list[tuple[str, np.ndarray]]]
 
 
@@ -84,7 +83,7 @@ def mixtures(count: int, seconds: float, sounds: Sounds) -> Iterator[tuple[str, 
         yield ("even", "odd")[voice % 2], Mixture(label, {kind: stem / loudest for kind, stem in stems.items()})
 
 
-def measured(todo: Iterator[tuple[str, Mixture]]) -> list[Pair]:
+def measured(todo: Iterator[tuple[str, Mixture]], verbose: bool) -> list[Pair]:
     three, two, pairs = LiteThree(), LiteTwo(), []
     for half, mixture in todo:
         mix, truth = mixture.mix, mixture.stems["speech"]
@@ -93,7 +92,8 @@ def measured(todo: Iterator[tuple[str, Mixture]]) -> list[Pair]:
         a, b = (si_sdr(wave, truth) - before for wave in speech)
         distance = l1_distance(*speech, mix, RATE, COMMON_BAND_HZ)
         pairs.append(Pair(half, (a, b), {name: getattr(distance, name) for name in DISTANCES}))
-        print(f"{mixture.label:50.50} A {a:+5.1f} B {b:+5.1f} dB  " + str(pairs[-1].distances), flush=True)
+        if verbose:
+            print(f"{mixture.label:50.50} A {a:+5.1f} B {b:+5.1f} dB  " + str(pairs[-1].distances), flush=True)
     return pairs
 
 
@@ -124,18 +124,25 @@ def table(pairs: Sequence[Pair]) -> str:
     return "\n".join([*lines, together(pairs)])
 
 
-def together(pairs: Sequence[Pair]) -> str:
-    """What the limits of the `lite` profile do to all pairs."""
+def kept_and_dropped(pairs: Sequence[Pair]) -> tuple[int, int, int, int]:
+    """Under the limits of the `lite` profile: good pairs kept, of how many, bad pairs dropped, of how many."""
     limits = load_settings("lite").demix_filter.max_distance
     assert limits.speech_relative is not None
-    passed = {
-        id(pair): pair.distances["raw"] <= limits.speech and pair.distances["relative"] <= limits.speech_relative
-        for pair in pairs
-    }
-    good, bad = ([passed[id(pair)] for pair in pairs if getattr(pair, kind)] for kind in ("good", "bad"))
+    good, bad = (
+        [
+            pair.distances["raw"] <= limits.speech and pair.distances["relative"] <= limits.speech_relative
+            for pair in some
+        ]
+        for some in ([pair for pair in pairs if pair.good], [pair for pair in pairs if pair.bad])
+    )
+    return sum(good), len(good), len(bad) - sum(bad), len(bad)
+
+
+def together(pairs: Sequence[Pair]) -> str:
+    kept, good, dropped, bad = kept_and_dropped(pairs)
     return (
-        f"With the limits of `lite`, raw {limits.speech:g} and relative {limits.speech_relative:g}: {sum(good)} of "
-        f"{len(good)} good pairs are kept, {len(bad) - sum(bad)} of {len(bad)} bad ones are dropped.\n"
+        f"With the limits of `lite`, raw and relative together (the star): {kept} of {good} good pairs are kept, "
+        f"{dropped} of {bad} bad ones are dropped. They were chosen on these pairs, and {bad} bad ones say little.\n"
     )
 
 
@@ -147,6 +154,7 @@ def picture(pairs: Sequence[Pair], path: Path) -> None:
     from matplotlib import pyplot
 
     good, bad = [pair for pair in pairs if pair.good], [pair for pair in pairs if pair.bad]
+    mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": path.stem})  # text stays text, ids stay the same
     figure, axes = pyplot.subplots(figsize=(6, 4.5), layout="constrained")
     for name in DISTANCES:
         levels = sorted({0.0, *(pair.distances[name] for pair in pairs)})
@@ -157,29 +165,26 @@ def picture(pairs: Sequence[Pair], path: Path) -> None:
             place = 1 - share_below(bad, name, mark), share_below(good, name, mark)
             axes.plot(*place, "o", color=line.get_color())
             axes.annotate(f"{mark:g}", place, textcoords="offset points", xytext=(5, -10), fontsize=8)
+    kept_pairs, all_good, dropped_pairs, all_bad = kept_and_dropped(pairs)
+    axes.plot(dropped_pairs / all_bad, kept_pairs / all_good, "k*", markersize=12, label="raw and relative, lite")
     axes.set(xlabel="bad pairs dropped", ylabel="good pairs kept", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.grid(alpha=0.3)
-    axes.legend(title="distance")
+    axes.legend(title="distance", loc="lower left")
     figure.savefig(path, metadata={"Date": None})
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--media", type=Path, help="folder with speech/, music/ and effects/")
-    parser.add_argument("--mixtures", type=int, default=120)
-    parser.add_argument("--seconds", type=float, default=8)
-    parser.add_argument("--write", action="store_true", help="write results/demix_check.md and its picture")
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__, 90, RESULT).parse_args()
     torch.set_num_threads(1)
     sounds = recordings(arguments.media) if arguments.media else generated_sounds(arguments.seconds)
-    pairs = measured(mixtures(arguments.mixtures, arguments.seconds, sounds))
+    pairs = measured(mixtures(arguments.mixtures, arguments.seconds, sounds), arguments.verbose)
     text = table(pairs)
     print(text)
     if arguments.write:
-        picture(pairs, RESULTS / "demix_check.svg")
+        picture(pairs, RESULT.with_suffix(".svg"))
         where = "Recordings" if arguments.media else "Generated sounds"
         head = f"# The dual-demixing check of `lite`\n\n{where}. What is compared is said in the script.\n\n"
-        (RESULTS / "demix_check.md").write_text(head + text + "\n![the curve](demix_check.svg)\n")
+        RESULT.write_text(head + text + "\n![the curve](demix_check.svg)\n")
 
 
 if __name__ == "__main__":

@@ -364,6 +364,10 @@ class Demixing(Record):
     confidence: dict[str, float]
     """0..1, how sure the three-stem demixer is of speech, effects, music being told apart; 0 means "cannot know"."""
 
+    def hears_speech(self, silence_db: float) -> bool:
+        """Whether one of the two demixers has a speech track that is not silent."""
+        return max(self.levels_db["speech"], self.levels_db["two_speech"]) >= silence_db
+
 
 class DemixCheck(Record):
     """What the dual-demixing comparison decided."""

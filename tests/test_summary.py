@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
+from dataclasses import replace
 
 from demix.engine.funnel import Funnel
 from demix.machine import speaks_of_machine
@@ -47,6 +48,16 @@ def test_films_that_were_gone_or_replaced_are_said_with_what_helps() -> None:
     assert "1 in quarantine failed because the film was replaced" in changed
     assert "--retry-failed" not in changed
     assert remark(summary(SourceMissing=2, SourceChanged=1)).splitlines() == [changed, missing]
+
+
+def test_a_dataset_with_nothing_to_tell_apart_is_warned_of() -> None:
+    """The number of kept clips with two or more audible tracks is said; 0 of them is worth a warning."""
+    several = replace(summary(), audible=Counter({1: 3, 2: 4, 3: 1}))
+    assert several.several_tracks == "5 of 8 kept clips have two or more audible tracks"
+    assert remark(several) == ""
+    single = replace(summary(), audible=Counter({0: 1, 1: 3}))
+    assert remark(single).startswith("0 of 4 kept clips have two or more audible tracks: nothing")
+    assert summary().several_tracks == remark(summary()) == ""
 
 
 def test_failures_of_the_machine_are_known_by_their_words() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from shlex import quote
 
 from rich.console import Console
 
@@ -39,7 +40,8 @@ def index(args: argparse.Namespace) -> int:
         _index(made, args)
         summary = summarise(made, annotated=False)
         print_funnels(Console(), summary.funnels)
-        print(f"{summary.clips} clips are in the clip table; go on with `demix annotate --output {made.dataset}`")
+        go_on = f"demix annotate --output {quote(str(made.dataset))}"
+        print(f"{summary.clips} clips are in the clip table; go on with `{go_on}`")
         return _say(summary, made)
 
 

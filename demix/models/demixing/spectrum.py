@@ -108,11 +108,6 @@ def noise_power(power: np.ndarray, idle: np.ndarray, fewest: int = 8) -> np.ndar
     return 1.5 * np.quantile(power, 0.1, axis=1, keepdims=True)
 
 
-def wiener_mask(power: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """1 - noise / power on a smoothed spectrogram, 0..1."""
-    return np.clip(1 - noise / (ndimage.uniform_filter(power, 3) + TINY), 0, 1)
-
-
 def sample_gate(gate: np.ndarray, hop: int, samples: int, fade: int) -> np.ndarray:
     """A frame gate as a sample gate (samples,), exactly 0 outside and with raised-cosine flanks of `fade` samples
     inside each span (none at the wave's own ends)."""

@@ -16,7 +16,6 @@ from demix.models.demixing.spectrum import (
     noise_power,
     runs,
     sample_gate,
-    wiener_mask,
 )
 from tests.films.speech import say
 
@@ -76,7 +75,6 @@ def test_too_few_idle_frames_mean_an_unknown_level_not_silence() -> None:
     assert noise_power(power, idle).max() == pytest.approx(1.5e-9)
     idle[:7] = False
     assert noise_power(power[:, 7:], idle[7:]).min() == pytest.approx(6.0)
-    assert wiener_mask(power[:, 7:], np.full((10, 1), 1.0)).mean() == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize("rate", [16000, 44100, 48000])
