@@ -14,9 +14,12 @@ from diffusers import CogVideoXTransformer3DModel
 from safetensors.torch import load_file, save_file
 
 from demix.config import ConfigError
-from mtv_train.config import ParallelSettings, StageSettings, TrainSettings
+from mtv_train.config import LoraSettings, ParallelSettings, StageSettings, TrainSettings
 from mtv_train.convert.files import convert_sat, export_sat
+from mtv_train.distributed.fsdp import parallelize
+from mtv_train.distributed.mesh import make_mesh
 from mtv_train.distributed.names import parameter_name
+from mtv_train.distributed.world import join
 from mtv_train.model.config import MTVSettings
 from mtv_train.model.transformer import MTVTransformer3DModel
 from mtv_train.train.components import make_transformer
@@ -71,6 +74,38 @@ def test_a_run_starts_from_an_export(ranks: int, exported: Path, tmp_path: Path)
         assert len(rank) == len(saved) - 1  # the positions are no parameter
     [other] = in_ranks(1, start, tmp_path, settings_of())
     assert not all(np.array_equal(value, saved[name].numpy()) for name, (value, _) in other.items())
+
+
+def own_memory() -> float:
+    """MiB of this process that are no file's pages."""
+    [line] = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon:"))
+    return int(line.split()[1]) / 1024
+
+
+def taken(settings: TrainSettings, rank: int) -> float:
+    """MiB of its own that a rank takes to make and shard the model, adapters of that rank on it."""
+    lora = LoraSettings(rank=rank)
+    world, before = join("cpu", 1.0), own_memory()
+    model = make_transformer(settings.model.model_copy(update={"lora": lora}), 0)
+    sharded = parallelize(model, make_mesh(world), settings.parallel)
+    return own_memory() - before if sharded is not None else 0.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux for its own memory")
+@pytest.mark.parametrize("rank", [0, 4])
+def test_no_rank_holds_the_whole_model(rank: int, tmp_path: Path) -> None:
+    wide = {"num_attention_heads": 32, "attention_head_dim": 16, "num_layers": 4}
+    backbone = settings_of().model.backbone.model_copy(update=wide)
+
+    def save() -> float:
+        model = make_transformer(settings_of(backbone=backbone).model, 0)
+        model.save_pretrained(tmp_path / "transformer")
+        return sum(value.nbytes for value in model.parameters()) / 2**20
+
+    [whole] = in_ranks(1, save)
+    assert whole > 50
+    for own in in_ranks(2, taken, settings_of(backbone=backbone, init=str(tmp_path)), rank):
+        assert own < 0.7 * whole
 
 
 def test_it_goes_on_where_the_folder_is_gone(exported: Path, tmp_path: Path) -> None:
