@@ -6,7 +6,6 @@ import os
 import pickle
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 
 from demix.engine.row import Row
 from demix.scratch import temporary_folder
@@ -29,6 +28,6 @@ class Spool:
 
     def __iter__(self) -> Iterator[Row]:
         self._file.seek(0)
-        with suppress(EOFError), self._file:
-            while True:
+        with self._file:
+            for _ in range(self._count):
                 yield pickle.load(self._file)

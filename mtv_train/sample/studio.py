@@ -145,7 +145,7 @@ class Studio:
             try:
                 happened.put(self.maker.make(request, film, told, keep=False))
             except _Left:
-                pass
+                pass  # nobody is there any more who would read what happened
             except Exception as error:  # handed to the page, which shows it
                 happened.put(error)
 
