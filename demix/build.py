@@ -28,7 +28,7 @@ from demix import indexing, node_copies, recipe, weights
 from demix.clip_table import ClipTable, remove_clips
 from demix.config import ConfigError
 from demix.costs import stage_costs
-from demix.engine import lease
+from demix.engine import lease, log
 from demix.engine.ledger import Entry, Ledger, Status
 from demix.engine.phase import End, Phase, Survey, film_seconds
 from demix.engine.progress import busy, meter, tell_done_before
@@ -322,6 +322,7 @@ class Build:
             locks.push(self._sweep)
             locks.callback(self.close)
             yield
+            log.deliver(at_once=True)
             self._empty_copies()
 
     def _sweep(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -392,7 +393,7 @@ class Build:
 
     @property
     def log_folder(self) -> Path | None:
-        """Logs lie in the work store; with a remote one, Ray's own log folders are the place to look."""
+        """Logs lie in the work store. To a remote one workers bring them themselves (`log.send_to`)."""
         return None if self.store.remote else Path(self.store.root) / "logs"
 
     def note_timing(self, phase: str, items: int, seconds: float) -> None:

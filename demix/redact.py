@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 HIDDEN = "***"
 
@@ -67,11 +68,15 @@ def is_known(form: str) -> bool:
     return form in _known or redacted(form) != form or HIDDEN not in form
 
 
-def known() -> Mapping[str, str]:
-    """What this process knows, for others that work for it."""
-    return dict(_known)
+@dataclass(frozen=True)
+class Addresses:
+    """What this process knows, as part of what is sent to others that work for it: they know it once it is unpickled.
+    Nothing of it is shown."""
+
+    def __reduce__(self) -> tuple[Callable[[Mapping[str, str]], Addresses], tuple[dict[str, str]]]:
+        return _learnt, (dict(_known),)
 
 
-def learn(addresses: Mapping[str, str]) -> None:
-    """Takes over what another process knows."""
+def _learnt(addresses: Mapping[str, str]) -> Addresses:
     _known.update(addresses)
+    return Addresses()

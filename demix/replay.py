@@ -16,6 +16,7 @@ from demix.engine.phase import Phase
 from demix.engine.row import Row
 from demix.engine.worker import Step, Worker, WorkerSpec
 from demix.processes import terminal_input
+from demix.redact import redacted
 from demix.signals import plain_interrupts
 from demix.stage import Dropped, Failed, Item, Kept, Outcome
 
@@ -38,7 +39,7 @@ def replay(build: Build, item: str, stage: str, debugger: bool = False) -> int:
         case Dropped(reason, evidence):
             print(f"dropped: {reason}\n{json.dumps(dict(evidence), indent=2)}")
         case Failed(error, message, detail):
-            print(f"failed: {error}: {message}\n{detail}")
+            print(redacted(f"failed: {error}: {message}\n{detail}"))
     return 1 if isinstance(outcome, Failed) else 0
 
 
@@ -85,7 +86,7 @@ def _run(phase: Phase, step: Step, item: Item, build: Build, debugger: bool) -> 
             return opened.run([item])[0]
     except Exception as error:
         if debugger:
-            traceback.print_exc()
+            print(redacted(traceback.format_exc()), file=sys.stderr)
             with _at_terminal():
                 pdb.post_mortem(sys.exc_info()[2])
         return failure(error)

@@ -43,6 +43,8 @@ def open_build(args: argparse.Namespace, saved: bool = False) -> Build:
         settings = settings_of(args)
     build = Build(settings, dataset, store, retry_failed=getattr(args, "retry_failed", False))
     log.configure(build.log_folder)
+    if build.store.remote:
+        log.send_to(build.store)
     return build
 
 

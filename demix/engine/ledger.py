@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from demix.engine.buckets import Buckets
 from demix.engine.sorted_file import rows_of
 from demix.records import Record
+from demix.redact import redacted
 from demix.stage import Dropped, Failed, Kept, Outcome
 from demix.store import Store
 
@@ -68,7 +69,8 @@ class Entry:
             case Dropped(reason, evidence):
                 status, body = "dropped", json.dumps({"reason": reason, "evidence": dict(evidence)}, sort_keys=True)
             case Failed(error, message, detail):
-                status, body = "failed", json.dumps({"error": error, "message": message, "detail": detail})
+                told = {"error": error, "message": redacted(message), "detail": redacted(detail)}
+                status, body = "failed", json.dumps(told)
         return cls(item, stage, fingerprint, status, body, attempts, seconds)
 
     @property

@@ -12,11 +12,22 @@ import os
 import socket
 import sys
 import time
+from contextlib import nullcontext
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from demix.errors import MachineTrouble
+from demix.redact import redacted
+
+if TYPE_CHECKING:
+    from demix.store import Store
 
 _ROOT = "demix"
+_DELIVER_SECONDS = 30.0
+"""Seconds for which events that are no warnings may wait for their delivery to a remote store."""
+_MOST_LINES = 10_000
+"""Lines that wait for a store in trouble."""
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -42,7 +53,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return redacted(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class _File(logging.FileHandler):
@@ -67,6 +78,51 @@ def folder() -> Path | None:
         if isinstance(handler, _File):
             return Path(handler.baseFilename).parent
     return None
+
+
+class _Delivery(logging.Handler):
+    """Events on their way to a remote store, which knows no appending: each delivery is a file of its own."""
+
+    def __init__(self, store: Store):
+        super().__init__()
+        self.store = store
+        self._lines: list[str] = []
+        self._urgent = False
+        self._files, self._delivered = 0, time.monotonic()
+        self.setFormatter(JsonLines())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(self.format(record))
+        self._urgent |= record.levelno >= logging.WARNING
+
+    def deliver(self, at_once: bool) -> None:
+        due = at_once or self._urgent or time.monotonic() - self._delivered > _DELIVER_SECONDS
+        with self.lock or nullcontext():
+            lines = self._lines if due else []
+            if not lines:
+                return
+            self._lines, self._urgent = [], False
+        self._files, self._delivered = self._files + 1, time.monotonic()
+        key = f"logs/{socket.gethostname()}-{os.getpid()}-{self._files:06d}.jsonl"
+        try:
+            with self.store.write(key) as path:
+                path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        except MachineTrouble:  # it ends what needs the store; the lines stay until it is back
+            self._lines = (lines + self._lines)[-_MOST_LINES:]
+
+
+def send_to(store: Store) -> None:
+    """Sends this process's events to `logs/` of a remote store too: failures with the next `deliver`."""
+    root = logging.getLogger(_ROOT)
+    if not any(isinstance(handler, _Delivery) and handler.store.root == store.root for handler in root.handlers):
+        root.addHandler(_Delivery(store))
+
+
+def deliver(at_once: bool = False) -> None:
+    """Writes what is due to the store of `send_to`, if there is one."""
+    for handler in logging.getLogger(_ROOT).handlers:
+        if isinstance(handler, _Delivery):
+            handler.deliver(at_once)
 
 
 def configure(folder: Path | None, level: str = "INFO") -> None:

@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -26,6 +26,7 @@ from demix.errors import BrokenInstallation, DemixError, MachineTrouble, is_defe
 from demix.lazy import text_of
 from demix.machine import GO_ON, check_writable, trouble_in
 from demix.records import Record
+from demix.redact import Addresses
 from demix.stage import Context, Failed, Item, Kept, Resources, Stage
 from demix.store import Store
 
@@ -86,6 +87,8 @@ class WorkerSpec:
     retry_failed: bool = False
     run: str = ""
     """Name of the run, which tells its notes (`demix.engine.doubts`) from those of others."""
+    addresses: Addresses = field(default_factory=Addresses)
+    """Of films that are named with credentials."""
     may_exit: bool = False
     """Whether a hung stage may take the process with it (somebody restarts it), or only its thread is given up."""
 
@@ -101,6 +104,8 @@ class Worker:
         self.claims = Claims(self.store)
         self.doubts = Doubts(self.store, spec.run)
         self.log = log.get_logger("engine.worker")
+        if self.store.remote:
+            log.send_to(self.store)
         self._opened: dict[str, Stage] = {}
         self._unwritten: list[Entry] = []
         self._written_at = time.monotonic()
@@ -123,6 +128,7 @@ class Worker:
                     self._advance(step, ids, going, prior, deaths)
         finally:
             self._flush()  # also where a stage ends the run: what was answered before may have cost money
+            log.deliver()
         return [going.get(row.id, row) for row in rows]
 
     def close(self) -> None:
@@ -219,6 +225,7 @@ class Worker:
         """Ends the process around a hung thread. The claim stays behind, so the batch is next tried item by item."""
         self._flush()
         self.log.error("worker_exits", extra=log.event(reason="a stage hangs"))
+        log.deliver(at_once=True)
         os._exit(70)
 
     def restore_media(self, step: Step, item: Item) -> bool:

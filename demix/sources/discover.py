@@ -8,6 +8,7 @@ from pathlib import Path
 
 from demix.config import ConfigError
 from demix.records import Candidate, Kind
+from demix.redact import public, redacted
 from demix.sources.folder import files_below, remote_files
 from demix.sources.manifest import Listed, is_manifest, read_manifest
 from demix.sources.uri import is_remote, local_path, local_uri, resolve, uri_id
@@ -26,13 +27,15 @@ def discover(inputs: Sequence[str], kind: Kind | None = None) -> Iterator[Candid
     seen: set[str] = set()
     for text in inputs:
         for listed in _listed(text):
-            if listed.uri not in seen:
-                seen.add(listed.uri)
+            # What is noted of a film holds no credentials; workers find the whole address by the public form.
+            uri = public(listed.uri) if is_remote(listed.uri) else listed.uri
+            if uri not in seen:
+                seen.add(uri)
                 yield Candidate(
-                    id=uri_id(listed.uri),
-                    uri=listed.uri,
+                    id=uri_id(uri),
+                    uri=uri,
                     kind=listed.kind or kind or DEFAULT_KIND,
-                    metadata=listed.metadata,
+                    metadata={name: redacted(text) for name, text in listed.metadata.items()},
                 )
 
 

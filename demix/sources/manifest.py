@@ -34,7 +34,12 @@ class Listed:
 
 
 def is_manifest(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
+    return _path_of(name).endswith(SUFFIXES)
+
+
+def _path_of(name: str) -> str:
+    """Without the query that signs an address."""
+    return (name.partition("?")[0] if is_remote(name) else name).lower()
 
 
 def read_manifest(name: str) -> Iterator[Listed]:
@@ -42,7 +47,7 @@ def read_manifest(name: str) -> Iterator[Listed]:
 
     Raises `ConfigError` naming the manifest, the line, what is wrong and the remedy.
     """
-    folder = name.rpartition("/")[0] if is_remote(name) else str(local_path(name).absolute().parent)
+    folder = name.partition("?")[0].rpartition("/")[0] if is_remote(name) else str(local_path(name).absolute().parent)
     for where, row in _rows(name):
         fields = {str(key).strip(): value for key, value in row.items() if key is not None}
         uri, kind = fields.pop("uri", None), fields.pop("kind", None) or None
@@ -64,7 +69,7 @@ def _rows(name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         content = _content(name)
     except OSError as error:
         raise ConfigError(f"{redacted(name)}: cannot be read ({error}); check the path and access rights") from error
-    suffix = PurePosixPath(name.lower()).suffix
+    suffix = PurePosixPath(_path_of(name)).suffix
     if suffix == ".parquet":
         return _parquet_rows(name, content)
     try:

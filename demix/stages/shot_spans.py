@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,7 @@ from demix.media.limits import MediaLimits
 from demix.media.scan import ScanSettings, SpanScan
 from demix.models.shots.measured import Prints, SpanMeasured
 from demix.records import Probe, Source, VideoStream
+from demix.redact import Addresses
 from demix.sources.fetch import SourceChanged, probed_copy
 from demix.store import Store
 
@@ -64,6 +65,8 @@ class Measuring:
     """Of the stage that asks: spans measured in another way lie elsewhere."""
     seconds_a_frame: float = _SECONDS_A_FRAME
     """Processor time that the detector takes, about."""
+    addresses: Addresses = field(default_factory=Addresses)
+    """Of films that are named with credentials."""
 
     def folder(self, source: Source) -> str:
         """Where the spans of a film lie in the work store."""
