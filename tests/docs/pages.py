@@ -14,7 +14,7 @@ _BLOCK = re.compile(r"^```(\S+)(?: +(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTA
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its language, and the word after it (`cluster`: only a cluster can run it)."""
+    """A fenced block: its language, and the word after it (`cluster`, `store`: only such a place can run it)."""
 
     language: str
     mark: str

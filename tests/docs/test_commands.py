@@ -1,8 +1,9 @@
 """Every command that a page shows is run, and its ending is looked at.
 
 The rule: FILMS, DATASET and CLIP stand for the films, the dataset and a clip of the test's own. A line that begins with
-`demix` is run as it stands, unless it is listed below. A block marked ```` ```bash cluster ```` needs a cluster: its
-commands must be ones that tests/cluster runs or checks. Everything else must be listed below, with the reason.
+`demix` is run as it stands, unless it is listed below. Blocks marked `cluster` or `store` after the word `bash` need a
+cluster or a bucket: their commands must be ones that tests/cluster or tests/object_store runs or checks. Everything
+else must be listed below, with the reason.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ NOT_RUN = {
         "tests/mtv_train/evaluate/test_docs.py"
     ),
     "pip install .": "tests/plain_install.sh, which .ci/run calls",
+    "pip install 'demix-dataset[s3]'": "changes the environment; constraints.txt holds the drivers",
+    "pip install 'demix-dataset[gcs]'": "changes the environment; constraints.txt holds the drivers",
     "pip install '.[train,web]'": "changes the environment; tests/plain_install.sh installs without extras",
     "make vllm-env": "installs many GB; tests/models/captioning/test_launched.py has an environment of its own",
     "make test": "would run this test within itself",
@@ -62,6 +65,12 @@ CLUSTER = {
     "sbatch --nodes=4 cluster/slurm/build_demix.sbatch": "test_slurm.py",
 }
 """How a command for a cluster begins, and the file in tests/cluster that covers it."""
+STORE = {
+    **dict.fromkeys(("demix build", "demix verify", "demix show", "demix report"), "test_build.py"),
+    "python -m mtv_train train": "test_training.py",
+}
+"""How a command for an object store begins, and the file in tests/object_store that covers it."""
+MARKED = {"cluster": CLUSTER, "store": STORE}
 
 MY_SETTINGS = "my.yaml"
 
@@ -92,7 +101,7 @@ def settle(page: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def runnable(block: Block) -> list[str]:
     mine = [line for line in block.commands if shlex.split(line, comments=True)[0] == "demix"]
-    return [line for line in mine if block.mark != "cluster" and line.partition("  #")[0].rstrip() not in NOT_RUN]
+    return [line for line in mine if block.mark not in MARKED and line.partition("  #")[0].rstrip() not in NOT_RUN]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "bash")], ids=name_of)
@@ -111,13 +120,14 @@ def test_the_commands_of_a_page_do_what_they_should(
 def test_every_other_command_is_accounted_for(page: Path) -> None:
     for block in blocks(page, "bash"):
         rest = [line for line in block.commands if line not in runnable(block)]
-        if block.mark == "cluster":
-            unknown = [line for line in rest if not any(line.startswith(start) for start in CLUSTER)]
+        if covered := MARKED.get(block.mark):
+            unknown = [line for line in rest if not any(line.startswith(start) for start in covered)]
         else:
             unknown = [line for line in rest if line.partition("  #")[0].rstrip() not in NOT_RUN]
         assert not unknown
 
 
-def test_what_covers_the_cluster_commands_exists() -> None:
-    for file in CLUSTER.values():
-        assert (ROOT / "tests/cluster" / file).is_file(), file
+def test_what_covers_the_marked_commands_exists() -> None:
+    for folder, covered in (("cluster", CLUSTER), ("object_store", STORE)):
+        for file in covered.values():
+            assert (ROOT / "tests" / folder / file).is_file(), file
