@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -30,9 +31,14 @@ from demix.engine.runner import EngineSettings, RunOptions
 from demix.engine.stage_actor import call, packed
 from demix.engine.worker import Step
 from demix.errors import MachineTrouble
+from demix.machine import GO_ON
 from demix.records import Record
 from demix.scratch import claim, release
 from demix.store import Store
+
+_REFUSED_SECONDS = 60.0
+"""How long `map` asks other nodes, where one after the other says that it is not fit."""
+_REFUSED_PAUSE = 0.5
 
 
 class RayRunner:
@@ -89,15 +95,23 @@ class RayRunner:
         limit = 2 * self.workers
         waiting = (packed(function, argument) for argument in arguments)
         running = {self._called(packing): packing for packing in islice(waiting, limit)}
+        refused = 0.0
         while running:
             [done], _ = ray.wait(list(running), num_returns=1)
             packing = running.pop(done)
             try:
                 with own_errors():
                     answer = ray.get(done)
-            except UnfitNode:
+            except UnfitNode as error:
+                refused = refused or time.monotonic()
+                if time.monotonic() - refused > _REFUSED_SECONDS:
+                    raise MachineTrouble(
+                        f"{error}. No other node has answered since: look at the nodes, {GO_ON}"
+                    ) from error
+                time.sleep(_REFUSED_PAUSE)
                 running[self._called(packing)] = packing  # on another node
                 continue
+            refused = 0.0
             running.update((self._called(packing), packing) for packing in islice(waiting, 1))
             yield answer
 

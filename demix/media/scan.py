@@ -30,7 +30,7 @@ class ScanSettings(Settings):
     path: Literal["exact", "fast"] = "exact"
     """`exact`: every frame is decoded. `fast`: of H.264, HEVC and MPEG-4 in mp4 and mkv, most frames that no other
     refers to are blended from their neighbours (see `demix.media.skip`; benchmarks/results/index.md has both)."""
-    bars_per_second: Annotated[float, Added()] = Field(default=4.0, ge=0, le=30)
+    bars_per_second: Annotated[float, Added()] = Field(default=2.0, ge=0, le=30)
     """Frames a second on which black bars are looked for; 0: they are not measured. Films that were indexed before this
     was done stay as they are; another number, such as 5, has them indexed anew."""
 

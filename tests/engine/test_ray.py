@@ -8,8 +8,10 @@ import pytest
 import ray
 
 from demix.config import ConfigError
-from demix.engine import ray_start
+from demix.engine import ray_runner, ray_start
+from demix.engine.nodes import Nodes
 from demix.engine.phase import Phase
+from demix.engine.proof import Proof
 from demix.engine.ray_runner import RayRunner
 from demix.engine.runner import EngineSettings, RunOptions
 from demix.errors import BrokenInstallation, MachineTrouble
@@ -118,6 +120,16 @@ def test_what_is_no_items_fault_ends_the_run_with_its_own_sentence(runner, tmp_p
 
 def test_map_runs_every_argument_once(runner):
     assert sorted(runner.map(abs, range(-9, 0))) == list(range(1, 10))
+
+
+def test_map_ends_with_a_sentence_where_no_node_is_fit(runner, tmp_path, monkeypatch):
+    """The only node was fit when it was asked, and its worker finds that it is not any more."""
+    monkeypatch.setattr(ray_runner, "_REFUSED_SECONDS", 1.0)
+    nodes = Nodes(Proof(token="gone", places=(("--output", str(tmp_path)),)))
+    monkeypatch.setattr(nodes, "placement", dict)
+    monkeypatch.setattr(runner, "_nodes", nodes)
+    with pytest.raises(MachineTrouble, match="No other node has answered since"):
+        list(runner.map(abs, [-1, -2]))
 
 
 def test_a_model_that_takes_eight_is_handed_eight(runner, tmp_path):

@@ -194,7 +194,7 @@ def test_looks_do_not_depend_on_how_a_film_is_divided(path: str, shared_media: P
     assert set(map(tuple, looks[0])) == set(map(tuple, looks[1]))
     if path == "exact":
         seconds = len(frames) / 24
-        assert len(looks[0]) == pytest.approx(4 * seconds, abs=1)
+        assert len(looks[0]) == pytest.approx(settings.bars_per_second * seconds, abs=1)
     shots = [(frames[0], middle), (middle, frames[-1])]
     assert bars_of(looks[0], shots, video) == bars_of(looks[1], shots, video)
 
